@@ -1,0 +1,70 @@
+/**
+ * The contract of a backend: it compiles Programs and holds Tensors. Three ways to run the same Program:
+ * `reference.ts` (float64, the definition), `onnx/` (the CPU), and WebGPU kernels. Models never import a
+ * backend; they are handed one.
+ */
+import type { DType, HostArray, Shape } from "../graph/node.ts";
+import type { Program } from "../graph/program.ts";
+
+/** A value that lives on a backend. Dispose it when done; a disposed tensor must not be used. */
+export interface Tensor extends Disposable {
+  readonly shape: Shape;
+  readonly dtype: DType;
+  /** The elements. On the CPU this is the live memory, valid until the next run that writes the tensor. */
+  read(): Promise<HostArray>;
+  /** The live memory where it can be seen by the host (CPU backends), else undefined. */
+  readonly host: HostArray | undefined;
+}
+
+/** Tensors by name: parameters of a model as in its checkpoint, or the inputs of a run. */
+export type Params = Record<string, Tensor>;
+
+/** A compiled Program. */
+export interface Executable extends Disposable {
+  /**
+   * Runs once. Every input of the program that was not bound as a weight must be given. Updates are
+   * written to the given tensors. Returned tensors belong to the executable and are overwritten by its
+   * next run.
+   */
+  run(inputs: Params): Promise<Params>;
+}
+
+/** Compiles Programs and makes Tensors. */
+export interface Backend extends Disposable {
+  readonly name: string;
+  /** A tensor over host data; CPU backends take the array over without copying. */
+  tensor(data: HostArray, shape: Shape): Tensor;
+  /**
+   * Compiles. Inputs named in `weights` are bound for good (an ONNX initialiser, prepacked once and shared
+   * by all programs that bind the same tensor) and may not be updated.
+   */
+  compile(program: Program, options?: { weights?: Params }): Promise<Executable>;
+}
+
+/** An all-zero tensor. */
+export function zeros(
+  backend: Backend,
+  shape: Shape,
+  { dtype = "f32" }: { dtype?: DType } = {},
+): Tensor {
+  const size = shape.reduce((a, b) => a * b, 1);
+  const data = dtype === "f32"
+    ? new Float32Array(size)
+    : dtype === "i32"
+    ? new Int32Array(size)
+    : new Uint8Array(size);
+  return backend.tensor(data, shape);
+}
+
+/** Checks the inputs of a run against the program: one error naming input, found and wanted. */
+export function checkInputs(program: Program, inputs: Params, bound: Params = {}): void {
+  for (const [name, node] of Object.entries(program.inputs)) {
+    const tensor = inputs[name] ?? bound[name];
+    if (tensor === undefined) throw new Error(`Cannot run: input ${name} is missing`);
+    if (String(tensor.shape) !== String(node.shape) || tensor.dtype !== node.dtype) {
+      throw new Error(
+        `Cannot run: input ${name} is ${tensor.dtype} [${tensor.shape}], wanted ${node.dtype} [${node.shape}]`,
+      );
+    }
+  }
+}

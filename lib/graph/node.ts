@@ -1,0 +1,142 @@
+/**
+ * A node: one value to be computed, known by its op, inputs, attributes, shape and element type.
+ * Nodes are plain immutable data; nothing here computes. `ops.ts` and `composites.ts` make nodes
+ * (and check shapes while doing so), `gradients.ts` adds more of them, `program.ts` closes them off.
+ *
+ * Dimension letters used at line ends everywhere: B batch, T tokens, D width, H heads, G query heads
+ * per key head, K head size, V vocabulary, N nodes or rows, C cache capacity, P passes, I inner width.
+ */
+
+/** Element types. `bool` holds 0 or 1; `u8` holds packed quantised weights. */
+export type DType = "f32" | "i32" | "bool" | "u8";
+
+/** Sizes of the dimensions, outermost first; `[]` is a scalar. */
+export type Shape = readonly number[];
+
+/** Elementwise functions of one value. */
+export type UnaryFn =
+  | "neg"
+  | "exp"
+  | "log"
+  | "sqrt"
+  | "reciprocal"
+  | "sigmoid"
+  | "tanh"
+  | "abs"
+  | "sign";
+/** Elementwise functions of two values; shapes broadcast as in NumPy. */
+export type BinaryFn = "add" | "sub" | "mul" | "div" | "max" | "min";
+/** Comparisons; the result is `bool`. */
+export type CompareFn = "lt" | "le" | "gt" | "ge" | "eq";
+/** Reductions over axes. */
+export type ReduceFn = "sum" | "mean" | "max";
+
+/** Host arrays a constant may hold. */
+export type HostArray = Float32Array | Int32Array | Uint8Array;
+
+/** Attributes of each primitive op: the twenty-one things a backend must know. */
+export interface PrimitiveAttrs {
+  input: { name: string };
+  constant: { data: HostArray };
+  fill: { value: number };
+  unary: { fn: UnaryFn };
+  binary: { fn: BinaryFn };
+  compare: { fn: CompareFn };
+  where: Record<never, never>;
+  cast: { to: DType };
+  detach: Record<never, never>;
+  reduce: { fn: ReduceFn; axes: readonly number[]; keep: boolean };
+  reshape: Record<never, never>;
+  transpose: { perm: readonly number[] };
+  broadcast: Record<never, never>;
+  slice: { starts: readonly number[]; ends: readonly number[] };
+  pad: { before: readonly number[]; after: readonly number[] };
+  concat: { axis: number };
+  matmul: { transA: boolean; transB: boolean; alpha: number };
+  gather: Record<never, never>;
+  takeAlong: { axis: number };
+  scatterAdd: { rows: number };
+  topK: { k: number };
+}
+
+/** Attributes of each composite op; `composites.ts` says what each expands to. */
+export interface CompositeAttrs {
+  softmax: Record<never, never>;
+  logSoftmax: Record<never, never>;
+  silu: Record<never, never>;
+  rmsNorm: { epsilon: number };
+  rope: Record<never, never>;
+  smoothL1: Record<never, never>;
+  crossEntropy: Record<never, never>;
+  quantizedMatmul: { block: number };
+  treeAttention: { heads: number; kvHeads: number };
+  adamw: { beta1: number; beta2: number; epsilon: number; weightDecay: number; clip: number };
+}
+
+export type OpAttrs = PrimitiveAttrs & CompositeAttrs & { pick: { index: number } };
+export type PrimitiveName = keyof PrimitiveAttrs;
+export type CompositeName = keyof CompositeAttrs;
+export type OpName = keyof OpAttrs;
+
+/** One value of the graph. A composite with several results lists them in `parts`; `pick` takes one. */
+export interface Node<O extends OpName = OpName> {
+  readonly id: number;
+  readonly op: O;
+  readonly inputs: readonly Node[];
+  readonly attrs: OpAttrs[O];
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly parts?: readonly { shape: Shape; dtype: DType }[];
+}
+
+let nextId = 0;
+
+/** Makes a node. Only `ops.ts` and `composites.ts` call this: they check shapes first. */
+export function makeNode<O extends OpName>(
+  op: O,
+  inputs: readonly Node[],
+  attrs: OpAttrs[O],
+  result: { shape: Shape; dtype: DType; parts?: Node["parts"] },
+): Node<O> {
+  return { id: nextId++, op, inputs, attrs, ...result };
+}
+
+/** Is this node of the given op? Narrows the attributes. */
+export function isOp<O extends OpName>(node: Node, op: O): node is Node<O> {
+  return node.op === op;
+}
+
+/** Number of elements of a shape. */
+export function sizeOf(shape: Shape): number {
+  let size = 1;
+  for (const d of shape) size *= d;
+  return size;
+}
+
+/** `[2,3,4]` as text, for messages. */
+export function showShape(shape: Shape): string {
+  return `[${shape.join(",")}]`;
+}
+
+/** Are two shapes the same? */
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((d, i) => d === b[i]);
+}
+
+/** The shape two operands broadcast to, as in NumPy. Throws when a pair of sizes differs and neither is 1. */
+export function broadcastShapes(a: Shape, b: Shape, action: string): Shape {
+  const rank = Math.max(a.length, b.length);
+  const out: number[] = [];
+  for (let i = 0; i < rank; i++) {
+    const x = a[a.length - rank + i] ?? 1, y = b[b.length - rank + i] ?? 1;
+    if (x !== y && x !== 1 && y !== 1) {
+      throw new Error(
+        `Cannot ${action} ${showShape(a)} and ${
+          showShape(b)
+        }: sizes ${x} and ${y} differ and neither is 1`,
+      );
+    }
+    out.push(x === 1 ? y : x);
+  }
+  return out;
+}
