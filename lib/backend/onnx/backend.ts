@@ -1,0 +1,150 @@
+/**
+ * The CPU backend: Programs lowered to ONNX and run by ONNX Runtime. Tensors are host memory; updates are
+ * written in place where that is safe and into a second buffer otherwise. Lowering is in `lower.ts`.
+ */
+import type { HostArray, Node, Shape } from "../../graph/node.ts";
+import { type Program, topological } from "../../graph/program.ts";
+import {
+  type Backend,
+  checkInputs,
+  type Executable,
+  type Params,
+  type Tensor,
+} from "../backend.ts";
+import { lower } from "./lower.ts";
+import { openRuntime, type OrtRuntime, type OrtValue, type RunnerName } from "./runtime.ts";
+
+class OnnxTensor implements Tensor {
+  #value: OrtValue;
+  /** A second buffer of the same size, for updates that may not overwrite what they read. */
+  #spare: OrtValue | undefined;
+  readonly dtype: Tensor["dtype"];
+  constructor(readonly runtime: OrtRuntime, value: OrtValue, readonly shape: Shape) {
+    this.#value = value;
+    this.dtype = value.type as Tensor["dtype"];
+  }
+  get value(): OrtValue {
+    return this.#value;
+  }
+  get host(): HostArray {
+    return this.#value.data as HostArray;
+  }
+  read(): Promise<HostArray> {
+    return Promise.resolve(this.host);
+  }
+  spare(): OrtValue {
+    this.#spare ??= this.runtime.value(this.host.slice(), this.shape, this.#value.type);
+    return this.#spare;
+  }
+  swap(): void {
+    [this.#value, this.#spare] = [this.spare(), this.#value];
+  }
+  [Symbol.dispose](): void {
+    this.#value[Symbol.dispose]();
+    this.#spare?.[Symbol.dispose]();
+  }
+}
+
+/** Ops whose result at an index depends on the inputs at that index only: they may write over an input. */
+const POINTWISE = new Set(["unary", "binary", "where", "detach"]);
+
+/**
+ * May the update be written over the input while the program runs? Yes when everything that reads the
+ * input is needed to compute the update (so it has run before the last op writes), and that last op either
+ * does not read the input or reads it index by index.
+ */
+export function updatesInPlace(program: Program, name: string): boolean {
+  const source: Node = program.inputs[name], result = program.updates[name];
+  const producer = result.op === "pick" ? result.inputs[0] : result;
+  // The attention operator shares past and present caches by contract.
+  if (producer.op === "treeAttention") return true;
+  const needed = new Set(topological([result]));
+  // A moment is read once inside AdamW, before its new value is written; the parameter is read again.
+  const lastReader = (n: Node) =>
+    n.op === "adamw" ? n.inputs.indexOf(source) >= 2 : POINTWISE.has(n.op);
+  return program.order.every((n) =>
+    !n.inputs.includes(source) || (n === producer ? lastReader(n) : needed.has(n))
+  );
+}
+
+/** The backend with the runner it uses. */
+export interface OnnxBackend extends Backend {
+  readonly runner: RunnerName;
+  readonly version: string;
+}
+
+/** Opens the CPU backend. @throws when ONNX Runtime cannot be loaded. */
+export async function openOnnxBackend(
+  options: { runner?: RunnerName; threads?: number } = {},
+): Promise<OnnxBackend> {
+  const runtime = await openRuntime(options);
+  const tensor = (data: HostArray, shape: Shape) => {
+    const type = data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u8";
+    return new OnnxTensor(runtime, runtime.value(data, shape, type), shape);
+  };
+  const allocate = ({ shape, dtype }: Node) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    const data = dtype === "f32"
+      ? new Float32Array(size)
+      : dtype === "i32"
+      ? new Int32Array(size)
+      : new Uint8Array(size);
+    return new OnnxTensor(runtime, runtime.value(data, shape, dtype), shape);
+  };
+
+  async function compile(
+    program: Program,
+    { weights = {} }: { weights?: Params } = {},
+  ): Promise<Executable> {
+    const bound = Object.fromEntries(
+      Object.keys(program.inputs).filter((n) => weights[n] !== undefined).map((
+        n,
+      ) => [n, weights[n]]),
+    );
+    const fixed = Object.keys(program.updates).find((name) => bound[name] !== undefined);
+    if (fixed !== undefined) throw new Error(`Cannot update ${fixed}: it is bound as a weight`);
+    checkInputs({ ...program, inputs: pickInputs(program, Object.keys(bound)) }, bound);
+    const { model, inputNames, outputNames } = lower(program, new Set(Object.keys(bound)));
+    const session = await runtime.session(model, {
+      inputs: inputNames,
+      outputs: outputNames,
+      weights: new Map(Object.entries(bound).map(([n, t]) => [n, (t as OnnxTensor).value])),
+    });
+    const outputs = Object.fromEntries(
+      Object.entries(program.outputs).map(([name, n]) => [name, allocate(n)]),
+    );
+    const inPlace = new Map(
+      Object.keys(program.updates).map((name) => [name, updatesInPlace(program, name)]),
+    );
+    return {
+      async run(inputs) {
+        checkInputs(program, inputs, bound);
+        const given = inputNames.map((name) => (inputs[name] as OnnxTensor).value);
+        const news = [...inPlace].map(([name, same]) => {
+          const t = inputs[name] as OnnxTensor;
+          return same ? t.value : t.spare();
+        });
+        await session.run(given, [...Object.values(outputs).map((t) => t.value), ...news]);
+        for (const [name, same] of inPlace) if (!same) (inputs[name] as OnnxTensor).swap();
+        return outputs;
+      },
+      [Symbol.dispose]() {
+        session[Symbol.dispose]();
+        for (const t of Object.values(outputs)) t[Symbol.dispose]();
+      },
+    };
+  }
+
+  return {
+    name: `onnx (${runtime.name})`,
+    runner: runtime.name,
+    version: runtime.version,
+    tensor,
+    compile,
+    [Symbol.dispose]: () => runtime[Symbol.dispose](),
+  };
+}
+
+function pickInputs(program: Program, names: readonly string[]): Program["inputs"] {
+  return Object.fromEntries(names.map((n) => [n, program.inputs[n]]));
+}

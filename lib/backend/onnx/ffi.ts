@@ -1,0 +1,286 @@
+/**
+ * ONNX Runtime's C API through Deno FFI, on the very library that npm:onnxruntime-node ships. Against the
+ * Node binding: no copies of outputs, updates in place, 3-6 us a call, runs off the main thread. The API is
+ * a table of functions that only grows, so slots are stable; each one used here is exercised by the tests.
+ */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { encodeModel, ONNX_TYPE, type OnnxModel } from "./protobuf.ts";
+import type {
+  OrtArray,
+  OrtRuntime,
+  OrtSession,
+  OrtType,
+  OrtValue,
+  SessionOptions,
+} from "./runtime.ts";
+
+/** Version of the function table asked for; the library 1.30.0 knows it and all before. */
+const API_VERSION = 20;
+
+/** Slots of OrtApi (onnxruntime_c_api.h, order of declaration). */
+const SLOT = {
+  GetErrorMessage: 2,
+  CreateEnv: 3,
+  Run: 9,
+  CreateSessionOptions: 10,
+  SetIntraOpNumThreads: 24,
+  CreateTensorWithDataAsOrtValue: 49,
+  CreateCpuMemoryInfo: 69,
+  ReleaseEnv: 92,
+  ReleaseStatus: 93,
+  ReleaseMemoryInfo: 94,
+  ReleaseSession: 95,
+  ReleaseValue: 96,
+  ReleaseSessionOptions: 100,
+  AddSessionConfigEntry: 130,
+  AddInitializer: 150,
+  CreatePrepackedWeightsContainer: 166,
+  ReleasePrepackedWeightsContainer: 167,
+  CreateSessionFromArrayWithPrepackedWeightsContainer: 169,
+} as const;
+
+type Pointer = Deno.PointerValue;
+const P = "pointer", B = "buffer", Z = "usize", I = "i32";
+const RUN = [P, P, B, B, Z, B, Z, B] as const;
+
+function packageFolder(): string {
+  return dirname(createRequire(import.meta.url).resolve("onnxruntime-node/package.json"));
+}
+
+function libraryPath(): string {
+  const folder = packageFolder();
+  const { os, arch } = Deno.build;
+  const platform = os === "windows" ? "win32" : os;
+  const cpu = arch === "aarch64" ? "arm64" : "x64";
+  const file = os === "windows"
+    ? "onnxruntime.dll"
+    : os === "darwin"
+    ? "libonnxruntime.1.dylib"
+    : "libonnxruntime.so.1";
+  const path = join(folder, "bin", "napi-v6", platform, cpu, file);
+  if (!existsSync(path)) {
+    throw new Error(
+      `Cannot load ONNX Runtime: no library for ${platform}/${cpu} in onnxruntime-node`,
+    );
+  }
+  return path;
+}
+
+const text = (s: string) => new TextEncoder().encode(`${s}\0`);
+const out = () => new BigUint64Array(1);
+const pointer = (cell: BigUint64Array): Pointer => Deno.UnsafePointer.create(cell[0]);
+
+/** The functions of the table, bound once for the process. */
+function bindApi() {
+  const library = Deno.dlopen(libraryPath(), {
+    OrtGetApiBase: { parameters: [], result: "pointer" },
+  });
+  const base = new Deno.UnsafePointerView(library.symbols.OrtGetApiBase()!);
+  const call = <A extends readonly Deno.NativeType[], R extends Deno.NativeResultType>(
+    at: Pointer,
+    parameters: A,
+    result: R,
+  ) => new Deno.UnsafeFnPointer(at as Deno.PointerObject<never>, { parameters, result });
+  const table = call(base.getPointer(0), ["u32"], "pointer").call(API_VERSION) as Pointer;
+  if (table === null) {
+    throw new Error(`Cannot use ONNX Runtime: it does not know API version ${API_VERSION}`);
+  }
+  const version = Deno.UnsafePointerView.getCString(
+    call(base.getPointer(8), [], "pointer").call() as Deno.PointerObject,
+  );
+  const view = new Deno.UnsafePointerView(table);
+  const at = (slot: number) => view.getPointer(slot * 8) as Deno.PointerObject<never>;
+  const message = call(at(SLOT.GetErrorMessage), [P], "pointer");
+  const release = (slot: number) => {
+    const f = call(at(slot), [P], "void");
+    return (x: Pointer) => void f.call(x);
+  };
+  const releaseStatus = release(SLOT.ReleaseStatus);
+  const check = (status: Pointer) => {
+    if (status === null) return;
+    const what = Deno.UnsafePointerView.getCString(message.call(status) as Deno.PointerObject);
+    releaseStatus(status);
+    throw new Error(`ONNX Runtime (ffi): ${what}`);
+  };
+  const checked = <A extends readonly Deno.NativeType[]>(slot: number, parameters: A) => {
+    const f = call(at(slot), parameters, "pointer");
+    return (...args: Deno.ToNativeParameterTypes<A>) => check(f.call(...args as never) as Pointer);
+  };
+  const runOff = new Deno.UnsafeFnPointer(at(SLOT.Run), {
+    parameters: RUN,
+    result: "pointer",
+    nonblocking: true,
+  });
+  return {
+    version,
+    createEnv: checked(SLOT.CreateEnv, [I, B, B]),
+    createOptions: checked(SLOT.CreateSessionOptions, [B]),
+    setThreads: checked(SLOT.SetIntraOpNumThreads, [P, I]),
+    setEntry: checked(SLOT.AddSessionConfigEntry, [P, B, B]),
+    createTensor: checked(SLOT.CreateTensorWithDataAsOrtValue, [P, B, Z, B, Z, I, B]),
+    createMemoryInfo: checked(SLOT.CreateCpuMemoryInfo, [I, I, B]),
+    addInitializer: checked(SLOT.AddInitializer, [P, B, P]),
+    createContainer: checked(SLOT.CreatePrepackedWeightsContainer, [B]),
+    createSession: checked(SLOT.CreateSessionFromArrayWithPrepackedWeightsContainer, [
+      P,
+      B,
+      Z,
+      P,
+      P,
+      B,
+    ]),
+    run: async (...args: Parameters<typeof runOff.call>) =>
+      check(await runOff.call(...args) as Pointer),
+    releaseEnv: release(SLOT.ReleaseEnv),
+    releaseMemoryInfo: release(SLOT.ReleaseMemoryInfo),
+    releaseSession: release(SLOT.ReleaseSession),
+    releaseValue: release(SLOT.ReleaseValue),
+    releaseOptions: release(SLOT.ReleaseSessionOptions),
+    releaseContainer: release(SLOT.ReleasePrepackedWeightsContainer),
+  };
+}
+
+type Api = ReturnType<typeof bindApi>;
+
+class FfiValue implements OrtValue {
+  #pointer = out();
+  #release: Api["releaseValue"];
+  constructor(
+    api: Api,
+    memory: Pointer,
+    readonly data: OrtArray,
+    readonly shape: readonly number[],
+    readonly type: OrtType,
+  ) {
+    this.#release = api.releaseValue;
+    const dims = BigInt64Array.from(shape.map(BigInt));
+    api.createTensor(
+      memory,
+      data as BufferSource,
+      BigInt(data.byteLength),
+      dims,
+      BigInt(shape.length),
+      ONNX_TYPE[type],
+      this.#pointer,
+    );
+  }
+  get address(): bigint {
+    if (this.#pointer[0] === 0n) throw new Error("Cannot use a disposed ONNX value");
+    return this.#pointer[0];
+  }
+  [Symbol.dispose](): void {
+    if (this.#pointer[0] !== 0n) this.#release(pointer(this.#pointer));
+    this.#pointer[0] = 0n;
+  }
+}
+
+/** C strings and the array of their addresses; both must outlive the calls that use them. */
+class Names {
+  readonly addresses: BigUint64Array<ArrayBuffer>;
+  readonly bytes: Uint8Array<ArrayBuffer>[];
+  constructor(names: readonly string[]) {
+    this.bytes = names.map(text);
+    this.addresses = BigUint64Array.from(
+      this.bytes.map((b) => Deno.UnsafePointer.value(Deno.UnsafePointer.of(b))),
+    );
+  }
+}
+
+class FfiSession implements OrtSession {
+  #api: Api;
+  #session: BigUint64Array;
+  #inputs: Names;
+  #outputs: Names;
+  constructor(api: Api, session: BigUint64Array, { inputs, outputs }: SessionOptions) {
+    this.#api = api;
+    this.#session = session;
+    this.#inputs = new Names(inputs);
+    this.#outputs = new Names(outputs);
+  }
+  async run(inputs: readonly OrtValue[], outputs: readonly OrtValue[]): Promise<void> {
+    if (this.#session[0] === 0n) throw new Error("Cannot run a disposed ONNX session");
+    const addresses = (values: readonly OrtValue[]) =>
+      BigUint64Array.from(values, (v) => (v as FfiValue).address);
+    const given = addresses(inputs), wanted = addresses(outputs);
+    await this.#api.run(
+      pointer(this.#session),
+      null,
+      this.#inputs.addresses,
+      given,
+      BigInt(given.length),
+      this.#outputs.addresses,
+      BigInt(wanted.length),
+      wanted,
+    );
+  }
+  [Symbol.dispose](): void {
+    if (this.#session[0] !== 0n) this.#api.releaseSession(pointer(this.#session));
+    this.#session[0] = 0n;
+  }
+}
+
+/** The FFI runner: one environment, one container of packed weights. */
+export class FfiRuntime implements OrtRuntime {
+  readonly name = "ffi";
+  readonly version: string;
+  #api: Api;
+  #env = out();
+  #memory = out();
+  #container = out();
+  #threads: number;
+
+  private constructor(api: Api, threads: number) {
+    this.#api = api;
+    this.#threads = threads;
+    this.version = api.version;
+    const errorsOnly = 3, arenaAllocator = 1, defaultMemory = 0;
+    api.createEnv(errorsOnly, text("griffin"), this.#env);
+    api.createMemoryInfo(arenaAllocator, defaultMemory, this.#memory);
+    api.createContainer(this.#container);
+  }
+
+  static open(threads: number): FfiRuntime {
+    return new FfiRuntime(bindApi(), threads);
+  }
+
+  value(data: OrtArray, shape: readonly number[], type: OrtType): OrtValue {
+    return new FfiValue(this.#api, pointer(this.#memory), data, shape, type);
+  }
+
+  // deno-lint-ignore require-await -- the contract is asynchronous for the sake of the binding
+  async session(model: OnnxModel, options: SessionOptions): Promise<OrtSession> {
+    const api = this.#api, settings = out(), session = out(), bytes = encodeModel(model);
+    api.createOptions(settings);
+    try {
+      const at = pointer(settings);
+      api.setThreads(at, this.#threads);
+      // Where SUPPLIED_LATER, which initialisers without data name, is looked for.
+      const folder = text("session.model_external_initializers_file_folder_path");
+      api.setEntry(at, folder, text(packageFolder()));
+      for (const [name, value] of options.weights ?? []) {
+        api.addInitializer(at, text(name), Deno.UnsafePointer.create((value as FfiValue).address));
+      }
+      api.createSession(
+        pointer(this.#env),
+        bytes,
+        BigInt(bytes.length),
+        at,
+        pointer(this.#container),
+        session,
+      );
+    } finally {
+      api.releaseOptions(pointer(settings));
+    }
+    return new FfiSession(api, session, options);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#env[0] === 0n) return;
+    this.#api.releaseContainer(pointer(this.#container));
+    this.#api.releaseMemoryInfo(pointer(this.#memory));
+    this.#api.releaseEnv(pointer(this.#env));
+    this.#env[0] = 0n;
+  }
+}

@@ -1,0 +1,294 @@
+/**
+ * How does each op look in ONNX? One table row an op: primitives all, composites where ONNX Runtime has an
+ * operator that beats the expansion. Emits fused forms directly (FusedMatMul, Gemm, GroupQueryAttention),
+ * because they make up nearly all of the time. Next on the walk: `protobuf.ts` writes the bytes.
+ */
+import { expand, isComposite } from "../../graph/composites.ts";
+import {
+  type CompositeName,
+  type HostArray,
+  isOp,
+  type Node,
+  type OpAttrs,
+  type PrimitiveName,
+  type Shape,
+  sizeOf,
+} from "../../graph/node.ts";
+import type { Program } from "../../graph/program.ts";
+import type {
+  OnnxAttribute,
+  OnnxInitializer,
+  OnnxModel,
+  OnnxNode,
+  OnnxValueInfo,
+} from "./protobuf.ts";
+import type { OrtType } from "./runtime.ts";
+
+const MICROSOFT = "com.microsoft";
+type Attributes = Record<string, OnnxAttribute>;
+type Rule<O extends keyof OpAttrs> = (node: Node<O>, inputs: string[], emit: Emitter) => string;
+type CompositeRule<O extends CompositeName> = (
+  node: Node<O>,
+  inputs: string[],
+  emit: Emitter,
+) => string[];
+
+/** Collects ONNX nodes and initialisers while the table is walked. */
+class Emitter {
+  readonly nodes: OnnxNode[] = [];
+  readonly initializers: OnnxInitializer[] = [];
+  #count = 0;
+  #numbers = new Map<string, string>();
+
+  fresh(): string {
+    return `v${this.#count++}`;
+  }
+
+  op(
+    type: string,
+    inputs: string[],
+    { attrs = {}, domain = "", results = 1 }: {
+      attrs?: Attributes;
+      domain?: string;
+      results?: number;
+    } = {},
+  ): string[] {
+    const outputs = Array.from({ length: results }, () => this.fresh());
+    this.nodes.push({ op: type, inputs, outputs, attributes: attrs, domain });
+    return outputs;
+  }
+
+  one(type: string, inputs: string[], attrs: Attributes = {}, domain = ""): string {
+    return this.op(type, inputs, { attrs, domain })[0];
+  }
+
+  initializer(type: OrtType, data: HostArray | BigInt64Array, shape: Shape): string {
+    const name = this.fresh();
+    this.initializers.push({ name, type, shape, data });
+    return name;
+  }
+
+  /** Integers as an i64 vector: axes, shapes, perms. The same ones are written once. */
+  integers(values: readonly number[]): string {
+    const key = `i64 ${values}`;
+    let name = this.#numbers.get(key);
+    if (name === undefined) {
+      name = this.initializer("i64", BigInt64Array.from(values.map(BigInt)), [values.length]);
+      this.#numbers.set(key, name);
+    }
+    return name;
+  }
+
+  number(value: number): string {
+    const key = `f32 ${value}`;
+    let name = this.#numbers.get(key);
+    if (name === undefined) {
+      name = this.initializer("f32", Float32Array.of(value), []);
+      this.#numbers.set(key, name);
+    }
+    return name;
+  }
+}
+
+const TYPE_CODE = { f32: 1, u8: 2, i32: 6, i64: 7, bool: 9 } as const;
+const UNARY = {
+  neg: "Neg",
+  exp: "Exp",
+  log: "Log",
+  sqrt: "Sqrt",
+  reciprocal: "Reciprocal",
+  sigmoid: "Sigmoid",
+  tanh: "Tanh",
+  abs: "Abs",
+  sign: "Sign",
+} as const;
+const BINARY = { add: "Add", sub: "Sub", mul: "Mul", div: "Div", max: "Max", min: "Min" } as const;
+const COMPARE = {
+  lt: "Less",
+  le: "LessOrEqual",
+  gt: "Greater",
+  ge: "GreaterOrEqual",
+  eq: "Equal",
+} as const;
+
+const primitives: { [O in PrimitiveName]: Rule<O> } = {
+  input: (n) => n.attrs.name,
+  constant: (n, _, e) => e.initializer(n.dtype, n.attrs.data, n.shape),
+  fill: (n, _, e) => {
+    if (n.shape.length === 0 && n.dtype === "f32") return e.number(n.attrs.value);
+    const make = { f32: Float32Array, i32: Int32Array, u8: Uint8Array, bool: Uint8Array }[n.dtype];
+    const one = e.initializer(n.dtype, make.of(n.attrs.value), []);
+    return n.shape.length === 0 ? one : e.one("Expand", [one, e.integers(n.shape)]);
+  },
+  unary: (n, xs, e) => e.one(UNARY[n.attrs.fn], xs),
+  binary: (n, xs, e) => e.one(BINARY[n.attrs.fn], xs),
+  compare: (n, xs, e) => e.one(COMPARE[n.attrs.fn], xs),
+  where: (_, xs, e) => e.one("Where", xs),
+  cast: (n, xs, e) => e.one("Cast", xs, { to: { int: TYPE_CODE[n.attrs.to] } }),
+  detach: (_, [x]) => x,
+  reduce: (n, [x], e) => {
+    const { fn, axes, keep } = n.attrs;
+    const name = { sum: "ReduceSum", mean: "ReduceMean", max: "ReduceMax" }[fn];
+    return e.one(name, [x, e.integers(axes)], { keepdims: { int: keep ? 1 : 0 } });
+  },
+  reshape: (n, [x], e) => e.one("Reshape", [x, e.integers(n.shape)]),
+  transpose: (n, xs, e) => e.one("Transpose", xs, { perm: { ints: n.attrs.perm } }),
+  broadcast: (n, [x], e) => e.one("Expand", [x, e.integers(n.shape)]),
+  slice: (n, [x], e) => {
+    const full = n.inputs[0].shape, { starts, ends } = n.attrs;
+    const axes = full.flatMap((d, i) => starts[i] !== 0 || ends[i] !== d ? [i] : []);
+    const at = (v: readonly number[]) => e.integers(axes.map((a) => v[a]));
+    return e.one("Slice", [x, at(starts), at(ends), e.integers(axes)]);
+  },
+  pad: (n, [x], e) => e.one("Pad", [x, e.integers([...n.attrs.before, ...n.attrs.after])]),
+  concat: (n, xs, e) => e.one("Concat", xs, { axis: { int: n.attrs.axis } }),
+  matmul: (n, [a, b], e) => {
+    const { transA, transB, alpha } = n.attrs;
+    const attrs = {
+      transA: { int: transA ? 1 : 0 },
+      transB: { int: transB ? 1 : 0 },
+      alpha: { float: alpha },
+    };
+    if (n.shape.length === 2) return e.one("Gemm", [a, b], attrs);
+    return e.one("FusedMatMul", [a, b], attrs, MICROSOFT);
+  },
+  gather: (_, xs, e) => e.one("Gather", xs, { axis: { int: 0 } }),
+  takeAlong: (n, xs, e) => e.one("GatherElements", xs, { axis: { int: n.attrs.axis } }),
+  scatterAdd: (n, [ids, values], e) => {
+    const count = sizeOf(n.inputs[0].shape), width = n.shape.slice(1);
+    const zero = e.one("Expand", [e.number(0), e.integers(n.shape)]);
+    const wide = e.one("Cast", [ids], { to: { int: TYPE_CODE.i64 } });
+    const rows = e.one("Reshape", [wide, e.integers([count, 1])]);
+    const flat = e.one("Reshape", [values, e.integers([count, ...width])]);
+    return e.one("ScatterND", [zero, rows, flat], { reduction: { string: "add" } });
+  },
+  topK: (n, [x], e) => {
+    const [, at] = e.op("TopK", [x, e.integers([n.attrs.k])], {
+      attrs: { axis: { int: -1 } },
+      results: 2,
+    });
+    return e.one("Cast", [at], { to: { int: TYPE_CODE.i32 } });
+  },
+};
+
+/** Composites that ONNX Runtime computes better than their expansion. */
+const natives: { [O in CompositeName]?: CompositeRule<O> } = {
+  softmax: (_, xs, e) => [e.one("Softmax", xs, { axis: { int: -1 } })],
+  logSoftmax: (_, xs, e) => [e.one("LogSoftmax", xs, { axis: { int: -1 } })],
+  silu: (_, xs, e) => [e.one("QuickGelu", xs, { alpha: { float: 1 } }, MICROSOFT)],
+  rmsNorm: (n, xs, e) => [
+    e.one("SimplifiedLayerNormalization", xs, {
+      axis: { int: -1 },
+      epsilon: { float: n.attrs.epsilon },
+    }),
+  ],
+  quantizedMatmul: (n, xs, e) => [
+    e.one("MatMulNBits", xs, {
+      K: { int: n.inputs[0].shape[1] },
+      N: { int: n.shape[1] },
+      bits: { int: 8 },
+      block_size: { int: n.attrs.block },
+      // 4 = int8 activations, the quick path; the products sum in i32, exact for a block.
+      accuracy_level: { int: 4 },
+    }, MICROSOFT),
+  ],
+  treeAttention: (n, [qkv, keys, values, length, positions, bias, cos, sin], e) => {
+    const [, t] = n.inputs[0].shape, [, , capacity, k] = n.inputs[1].shape;
+    // GroupQueryAttention counts to the last row it will hold: length + T - 1.
+    const lastRow = e.one("Add", [length, e.initializer("i32", Int32Array.of(t - 1), [1])]);
+    const total = e.initializer("i32", Int32Array.of(capacity), [1]);
+    const at = e.one("Cast", [positions], { to: { int: TYPE_CODE.i64 } });
+    const inputs = [qkv, "", "", keys, values, lastRow, total, cos, sin, at, bias];
+    return e.op("GroupQueryAttention", inputs, {
+      attrs: {
+        num_heads: { int: n.attrs.heads },
+        kv_num_heads: { int: n.attrs.kvHeads },
+        do_rotary: { int: 1 },
+        scale: { float: 1 / Math.sqrt(k) },
+      },
+      domain: MICROSOFT,
+      results: 3,
+    });
+  },
+};
+
+/** A lowered program: the model, and the order in which a run takes its values. */
+export interface Lowered {
+  readonly model: OnnxModel;
+  readonly inputNames: string[];
+  readonly outputNames: string[];
+}
+
+/**
+ * Lowers a program. Inputs named in `weights` become initialisers supplied from outside. The session's
+ * outputs are the program's outputs, then its updates, each under `out:NAME` or `new:NAME`.
+ */
+export function lower(program: Program, weights: ReadonlySet<string> = new Set()): Lowered {
+  const e = new Emitter(), results = new Map<Node, string[]>();
+  const lowerNode = (root: Node): string[] => {
+    const known = results.get(root);
+    if (known !== undefined) return known;
+    const inputs = root.inputs.map((x) => lowerNode(x)[0]);
+    const names = emitNode(root, inputs);
+    results.set(root, names);
+    return names;
+  };
+  const emitNode = (n: Node, inputs: string[]): string[] => {
+    if (isOp(n, "pick")) return [results.get(n.inputs[0])![n.attrs.index]];
+    if (!isComposite(n.op)) {
+      return [(primitives[n.op as PrimitiveName] as Rule<PrimitiveName>)(n as never, inputs, e)];
+    }
+    const native = natives[n.op] as CompositeRule<CompositeName> | undefined;
+    if (native !== undefined) return native(n as never, inputs, e);
+    return expand(n).map((x) => lowerNode(x)[0]);
+  };
+  for (const n of program.order) lowerNode(n);
+
+  const outputs: OnnxValueInfo[] = [];
+  const finish = (prefix: string, nodes: Readonly<Record<string, Node>>) => {
+    for (const [name, n] of Object.entries(nodes)) {
+      const [source] = results.get(n)!;
+      const producer = e.nodes.find((node) => node.outputs.includes(source));
+      // An output that is the direct result of an operator carries the output's name, which saves a copy.
+      const direct = producer !== undefined && !outputs.some((o) => o.name === source);
+      const named = `${prefix}:${name}`;
+      if (direct) rename(e.nodes, source, named, results);
+      else {e.nodes.push({
+          op: "Identity",
+          inputs: [source],
+          outputs: [named],
+          attributes: {},
+          domain: "",
+        });}
+      outputs.push({ name: named, type: n.dtype, shape: n.shape });
+    }
+  };
+  finish("out", program.outputs);
+  finish("new", program.updates);
+  const fed = Object.values(program.inputs).filter((n) => !weights.has(n.attrs.name));
+  const bound = Object.values(program.inputs).filter((n) => weights.has(n.attrs.name));
+  const info = (n: Node<"input">) => ({ name: n.attrs.name, type: n.dtype, shape: n.shape });
+  return {
+    model: {
+      nodes: e.nodes,
+      inputs: fed.map(info),
+      outputs,
+      initializers: [...e.initializers, ...bound.map(info)],
+    },
+    inputNames: fed.map((n) => n.attrs.name),
+    outputNames: outputs.map((o) => o.name),
+  };
+}
+
+function rename(
+  nodes: OnnxNode[],
+  from: string,
+  to: string,
+  results: Map<Node, string[]>,
+): void {
+  const swap = (names: readonly string[]) => names.map((name) => name === from ? to : name);
+  nodes.forEach((n, i) => nodes[i] = { ...n, inputs: swap(n.inputs), outputs: swap(n.outputs) });
+  for (const names of results.values()) {
+    names.forEach((name, i) => name === from && (names[i] = to));
+  }
+}

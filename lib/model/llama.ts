@@ -1,0 +1,109 @@
+/**
+ * The target: a LLaMA decoder as a pure function that builds a Program over T new rows and a cache.
+ * One Program serves prefill, plain decoding (T = 1) and verification of a tree of T nodes. It does not
+ * load weights (`load.ts`) nor run anything (`lib/decode`).
+ */
+import { add, gather, input, matmul, mul, reshape, sliceAxis } from "../graph/ops.ts";
+import { rmsNorm, silu, treeAttention } from "../graph/composites.ts";
+import type { Node, Shape } from "../graph/node.ts";
+import { type Program, program } from "../graph/program.ts";
+import type { TargetConfig } from "./config.ts";
+import { rotaryTables } from "./rotary.ts";
+
+/** Sizes a target Program is built for. */
+export interface RowsShape {
+  /** New rows T: tokens of a prompt chunk, or nodes of a tree. */
+  rows: number;
+  /** Cache rows C; at most the model's positions, plus room for padding rows. */
+  capacity: number;
+  /** Sequences B; tree masks need 1. */
+  batch?: number;
+}
+
+/** x [R, I] times the transpose of w [O, I]. */
+export const linear = (x: Node, w: Node): Node => matmul(x, w, { transB: true });
+
+/** Weights of the Program and their shapes: published names, with q/k/v and gate/up laid side by side. */
+export function targetShapes(config: TargetConfig): Record<string, Shape> {
+  const { width: d, inner, heads, kvHeads, headSize: k, vocabulary, layers, tied } = config;
+  const shapes: Record<string, Shape> = { "model.embed_tokens.weight": [vocabulary, d] };
+  for (let l = 0; l < layers; l++) {
+    const at = `model.layers.${l}.`;
+    shapes[`${at}input_layernorm.weight`] = [d];
+    shapes[`${at}self_attn.qkv_proj.weight`] = [(heads + 2 * kvHeads) * k, d];
+    shapes[`${at}self_attn.o_proj.weight`] = [d, heads * k];
+    shapes[`${at}post_attention_layernorm.weight`] = [d];
+    shapes[`${at}mlp.gate_up_proj.weight`] = [2 * inner, d];
+    shapes[`${at}mlp.down_proj.weight`] = [d, inner];
+  }
+  shapes["model.norm.weight"] = [d];
+  if (!tied) shapes["lm_head.weight"] = [vocabulary, d];
+  return shapes;
+}
+
+/** Names and shapes of a decoder's caches for B sequences of capacity C. */
+export function cacheShapes(
+  config: { kvHeads: number; headSize: number },
+  { capacity, batch = 1, layers }: { capacity: number; batch?: number; layers: number },
+): Record<string, Shape> {
+  const shape = [batch, config.kvHeads, capacity, config.headSize];
+  return Object.fromEntries(
+    Array.from({ length: layers }, (_, l) => [[`keys.${l}`, shape], [`values.${l}`, shape]]).flat(),
+  );
+}
+
+/** The inputs that tell rows where they stand; shared by target and draft Programs. */
+export function placementInputs({ rows, capacity, batch = 1 }: RowsShape) {
+  return {
+    positions: input("positions", [batch, rows], "i32"),
+    length: input("length", [batch], "i32"),
+    bias: input("bias", [1, 1, rows, capacity]),
+  };
+}
+
+/**
+ * Program of T rows: inputs `ids` [B,T], `positions` [B,T], `length` [B] (cache rows in use), `bias`
+ * [1,1,T,C], caches; outputs `logits` [B T,V] and `features` [B T,D] (after the final norm, the vector
+ * that enters the LM head); caches are updated.
+ */
+export function targetProgram(config: TargetConfig, shape: RowsShape): Program {
+  const { width: d, inner, heads, kvHeads, epsilon, tied } = config, { rows, batch = 1 } = shape;
+  const w = Object.fromEntries(
+    Object.entries(targetShapes(config)).map(([name, s]) => [name, input(name, s)]),
+  );
+  const caches = Object.fromEntries(
+    Object.entries(cacheShapes(config, { ...shape, layers: config.layers }))
+      .map(([name, s]) => [name, input(name, s)]),
+  );
+  const updates: Record<string, Node> = {}, placement = placementInputs(shape);
+  const tables = rotaryTables(config.positions, config), n = batch * rows;
+  const ids = input("ids", [batch, rows], "i32");
+  let x = reshape(gather(w["model.embed_tokens.weight"], ids), [n, d]); // [N,D]
+  for (let l = 0; l < config.layers; l++) {
+    const at = `model.layers.${l}.`, weight = (name: string) => w[`${at}${name}.weight`];
+    const qkv = linear(
+      rmsNorm(x, weight("input_layernorm"), { epsilon }),
+      weight("self_attn.qkv_proj"),
+    );
+    const attention = treeAttention({
+      qkv: reshape(qkv, [batch, rows, -1]),
+      keys: caches[`keys.${l}`],
+      values: caches[`values.${l}`],
+      ...placement,
+      ...tables,
+    }, { heads, kvHeads });
+    updates[`keys.${l}`] = attention.keys;
+    updates[`values.${l}`] = attention.values;
+    x = add(x, linear(reshape(attention.context, [n, -1]), weight("self_attn.o_proj")));
+    const u = rmsNorm(x, weight("post_attention_layernorm"), { epsilon });
+    const both = linear(u, weight("mlp.gate_up_proj")); // [N,2I]
+    const gated = mul(
+      silu(sliceAxis(both, 1, { end: inner })),
+      sliceAxis(both, 1, { start: inner }),
+    );
+    x = add(x, linear(gated, weight("mlp.down_proj")));
+  }
+  const features = rmsNorm(x, w["model.norm.weight"], { epsilon }); // [N,D]
+  const head = tied ? w["model.embed_tokens.weight"] : w["lm_head.weight"];
+  return program({ logits: linear(features, head), features }, { updates });
+}
