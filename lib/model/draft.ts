@@ -182,7 +182,7 @@ export function draftProgram(config: DraftConfig, options: DraftingOptions): Pro
     keys: caches["keys.0"],
     values: caches["values.0"],
     ...placementInputs(options),
-    ...rotaryTables(config.positions, config),
+    ...rotaryTables(options.capacity, config),
   }, { heads, kvHeads });
   const { predict, regress } = splitHead(
     parts,

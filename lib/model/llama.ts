@@ -76,7 +76,8 @@ export function targetProgram(config: TargetConfig, shape: RowsShape): Program {
       .map(([name, s]) => [name, input(name, s)]),
   );
   const updates: Record<string, Node> = {}, placement = placementInputs(shape);
-  const tables = rotaryTables(config.positions, config), n = batch * rows;
+  // As many positions as cache rows: padding rows may stand beyond the last real one.
+  const tables = rotaryTables(shape.capacity, config), n = batch * rows;
   const ids = input("ids", [batch, rows], "i32");
   let x = reshape(gather(w["model.embed_tokens.weight"], ids), [n, d]); // [N,D]
   for (let l = 0; l < config.layers; l++) {

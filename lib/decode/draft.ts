@@ -1,0 +1,169 @@
+/**
+ * The draft while decoding: reads the accepted rows, grows a tree level by level over its own cache, drops
+ * the tree's rows again. The growth itself is `tree.ts`, the graph `lib/model/draft.ts`.
+ */
+import type { Backend, Executable, Params, Tensor } from "../backend/backend.ts";
+import { draftProgram, quantBlock } from "../model/draft.ts";
+import { type Draft, placeDraft, type Target } from "../model/load.ts";
+import { Cache, Rows } from "../model/placement.ts";
+import type { Tree } from "./ancestry.ts";
+import { rowSizeFor } from "./target.ts";
+import { type Frontier, growTree, type TopK, type TreeShape } from "./tree.ts";
+
+interface Compiled {
+  run: Executable;
+  rows: Rows;
+  features: Tensor;
+}
+
+/** Rows of one forward: [n, k] candidates and [n, D] features to feed back. */
+interface DraftRows extends TopK {
+  regress: Float32Array;
+}
+
+/** A chunk of accepted rows is at most this long. */
+const CHUNK = 64;
+
+/** Compiled draft for trees of one width. */
+export class DraftDecoder implements Disposable {
+  readonly width: number;
+  #backend: Backend;
+  #draft: Draft;
+  #weights: Params;
+  #capacity: number;
+  #eightBit: boolean;
+  #sizes = new Map<number, Promise<Compiled>>();
+
+  constructor(
+    draft: Draft,
+    { backend, target, width, eightBit = quantBlock(draft.config) > 0 }: {
+      backend: Backend;
+      target: Target;
+      width: number;
+      /** Matrices in 8 bits: the output distribution does not depend on it, speed does. */
+      eightBit?: boolean;
+    },
+  ) {
+    this.width = width;
+    this.#backend = backend;
+    this.#draft = draft;
+    this.#eightBit = eightBit;
+    this.#weights = placeDraft(draft, { backend, target, eightBit });
+    // Tree rows (all levels) and padding stand behind the last position.
+    this.#capacity = target.config.positions + 64 * Math.ceil(16 * width / 64) + CHUNK;
+  }
+
+  newCache(): Cache {
+    return new Cache(this.#backend, this.#draft.config, { capacity: this.#capacity, layers: 1 });
+  }
+
+  #compiled(size: number): Promise<Compiled> {
+    let found = this.#sizes.get(size);
+    if (found === undefined) {
+      const capacity = this.#capacity, { config } = this.#draft;
+      const program = draftProgram(config, {
+        rows: size,
+        capacity,
+        width: this.width,
+        eightBit: this.#eightBit,
+      });
+      const features = this.#backend.tensor(new Float32Array(size * config.width), [
+        size,
+        config.width,
+      ]);
+      found = this.#backend.compile(program, { weights: this.#weights })
+        .then((run) => ({ run, rows: new Rows(this.#backend, size, capacity), features }));
+      this.#sizes.set(size, found);
+    }
+    return found;
+  }
+
+  async #forward(
+    n: number,
+    cache: Cache,
+    place: (rows: Rows, features: Float32Array) => void,
+  ): Promise<DraftRows> {
+    const { run, rows, features } = await this.#compiled(rowSizeFor(n));
+    place(rows, features.host as Float32Array);
+    const out = await run.run({ ...rows.inputs, features, ...cache.tensors });
+    return {
+      tokens: out.tokens.host as Int32Array,
+      logProbabilities: out.logProbabilities.host as Float32Array,
+      regress: out.regress.host as Float32Array,
+    };
+  }
+
+  /**
+   * Reads accepted rows: features [n, D] and, for each, the token that followed. Returns the candidates
+   * after the last row and its regress (copies).
+   */
+  async #accept(
+    ids: Int32Array,
+    { features, cache }: { features: Float32Array; cache: Cache },
+  ): Promise<{ first: TopK; regress: Float32Array }> {
+    const d = this.#draft.config.width, k = this.width;
+    for (let at = 0;; at += CHUNK) {
+      const chunk = ids.subarray(at, at + CHUNK);
+      const out = await this.#forward(chunk.length, cache, (rows, into) => {
+        rows.placeChain(chunk, cache.length);
+        into.set(features.subarray(at * d, (at + chunk.length) * d));
+      });
+      cache.length += chunk.length;
+      if (at + CHUNK < ids.length) continue;
+      const last = chunk.length - 1;
+      return {
+        first: {
+          tokens: Array.prototype.slice.call(out.tokens, last * k, (last + 1) * k),
+          logProbabilities: Array.prototype.slice.call(
+            out.logProbabilities,
+            last * k,
+            (last + 1) * k,
+          ),
+        },
+        regress: out.regress.slice(last * d, (last + 1) * d),
+      };
+    }
+  }
+
+  /**
+   * Drafts a tree: `ids` [n] are the tokens after the accepted rows whose features [n, D] are given; the
+   * last of them is the tree's root.
+   */
+  async draft(
+    { ids, features }: { ids: Int32Array; features: Float32Array },
+    { shape, cache, minimumScore }: { shape: TreeShape; cache: Cache; minimumScore?: number },
+  ): Promise<Tree> {
+    const d = this.#draft.config.width, k = this.width, prefix = cache.length + ids.length;
+    const { first, regress } = await this.#accept(ids, { features, cache });
+    let parents = regress;
+    const expand = async ({ level, tokens, featureRows, ancestors }: Frontier) => {
+      const before = (level - 1) * k, depths = new Int32Array(k).fill(level - 1);
+      const out = await this.#forward(k, cache, (rows, into) => {
+        rows.placeTree(tokens, {
+          prefix,
+          base: prefix + before,
+          depths,
+          sees: (row, column) =>
+            column < before ? ancestors[row].includes(column) : column === before + row,
+        });
+        for (let row = 0; row < k; row++) {
+          into.set(parents.subarray(featureRows[row] * d, (featureRows[row] + 1) * d), row * d);
+        }
+      });
+      parents = out.regress.slice();
+      return out;
+    };
+    return await growTree({ root: ids[ids.length - 1], first, shape }, expand, { minimumScore });
+  }
+
+  [Symbol.dispose](): void {
+    for (const found of this.#sizes.values()) {
+      void found.then(({ run, rows, features }) => {
+        run[Symbol.dispose]();
+        rows[Symbol.dispose]();
+        features[Symbol.dispose]();
+      });
+    }
+    this.#sizes.clear();
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * From logits to a token: the *processed* distribution (temperature, then top-k, then top-p) and draws from
+ * it. Plain decoding, verification and the lossless tests all use this one definition.
+ */
+
+/** Sampling settings. */
+export interface Sampling {
+  /** 0 is greedy: the distribution that puts everything on the argmax. */
+  temperature: number;
+  /** Keep the k most likely tokens; 0 keeps all. */
+  topK: number;
+  /** Keep the smallest set of most likely tokens whose probabilities reach this sum; 1 keeps all. */
+  topP: number;
+}
+
+/** Greedy decoding. */
+export const GREEDY: Sampling = { temperature: 0, topK: 0, topP: 1 };
+
+/** @throws one error naming the setting, what was found and what was wanted. */
+export function checkSampling({ temperature, topK, topP }: Sampling): void {
+  if (!(temperature >= 0 && Number.isFinite(temperature))) {
+    throw new Error(`Cannot sample at temperature ${temperature}: wanted 0 (greedy) or more`);
+  }
+  if (!(Number.isInteger(topK) && topK >= 0)) {
+    throw new Error(`Cannot sample with top-k ${topK}: wanted a whole number, 0 for all tokens`);
+  }
+  if (!(topP > 0 && topP <= 1)) {
+    throw new Error(`Cannot sample with top-p ${topP}: wanted more than 0 and at most 1`);
+  }
+}
+
+/** Index of the largest of `length` values from `offset`; the lowest index wins a tie. */
+export function argmax(values: ArrayLike<number>, offset = 0, length = values.length): number {
+  let best = offset;
+  for (let i = offset + 1; i < offset + length; i++) if (values[i] > values[best]) best = i;
+  return best - offset;
+}
+
+/**
+ * Writes the processed distribution of one row of logits [V] into `p` [V], normalised in f64. Tokens tied
+ * with the last one kept by top-k are kept too; ties within top-p go to the lower id.
+ */
+export function processLogits(
+  logits: ArrayLike<number>,
+  { temperature, topK, topP }: Sampling,
+  p: Float64Array,
+): void {
+  const size = p.length;
+  if (temperature === 0) {
+    const best = argmax(logits, 0, size);
+    p.fill(0);
+    p[best] = 1;
+    return;
+  }
+  let largest = -Infinity;
+  for (let i = 0; i < size; i++) largest = Math.max(largest, logits[i]);
+  let floor = -Infinity;
+  if (topK > 0 && topK < size) {
+    floor = Float64Array.from(logits).subarray(0, size).sort()[size - topK];
+  }
+  let total = 0;
+  for (let i = 0; i < size; i++) {
+    p[i] = logits[i] < floor ? 0 : Math.exp((logits[i] - largest) / temperature);
+    total += p[i];
+  }
+  if (topP < 1) total = keepNucleus(p, topP * total);
+  for (let i = 0; i < size; i++) p[i] /= total;
+}
+
+/** Zeros all but the most likely entries whose sum first reaches `mass`; returns the sum kept. */
+function keepNucleus(p: Float64Array, mass: number): number {
+  const order = Uint32Array.from(p, (_, i) => i).sort((a, b) => p[b] - p[a] || a - b);
+  let kept = 0, n = 0;
+  while (n < order.length && kept < mass) kept += p[order[n++]];
+  for (; n < order.length; n++) p[order[n]] = 0;
+  return kept;
+}
+
+/** The index at which the running sum of p (normalised or not) passes `u` times its total; never one of probability 0. */
+export function draw(p: Float64Array, u: number): number {
+  let total = 0;
+  for (let i = 0; i < p.length; i++) total += p[i];
+  let left = u * total, last = 0;
+  for (let i = 0; i < p.length; i++) {
+    if (p[i] === 0) continue;
+    last = i;
+    left -= p[i];
+    if (left < 0) return i;
+  }
+  return last;
+}

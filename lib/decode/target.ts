@@ -1,0 +1,126 @@
+/**
+ * The target while decoding: Programs compiled once a size, run over chunks of a prompt, single tokens or
+ * trees. Owns no sequence: a `Cache` is passed in. Its graph is in `lib/model/llama.ts`.
+ */
+import type { Backend, Executable } from "../backend/backend.ts";
+import { targetProgram } from "../model/llama.ts";
+import type { Target } from "../model/load.ts";
+import { Cache, Rows } from "../model/placement.ts";
+import { ancestorMask, depthsOf, type Tree } from "./ancestry.ts";
+
+/** Sizes compiled for; a run uses the next one up and pads. Chunks of a prompt have the largest. */
+export const ROW_SIZES = [1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64];
+const LARGEST = ROW_SIZES[ROW_SIZES.length - 1];
+
+/** The smallest compiled size that holds n rows. @throws when none does. */
+export function rowSizeFor(n: number): number {
+  const size = ROW_SIZES.find((s) => s >= n);
+  if (size === undefined) {
+    throw new Error(`Cannot run ${n} rows at once: wanted at most ${LARGEST}`);
+  }
+  return size;
+}
+
+/** Results of a forward over n rows; views that the next forward overwrites. */
+export interface TargetRows {
+  /** [n, V] */
+  logits: Float32Array;
+  /** [n, D] */
+  features: Float32Array;
+}
+
+/** Compiled target. */
+export class TargetDecoder implements Disposable {
+  readonly target: Target;
+  readonly capacity: number;
+  #backend: Backend;
+  #sizes = new Map<number, Promise<{ run: Executable; rows: Rows }>>();
+
+  constructor(target: Target, { backend }: { backend: Backend }) {
+    this.target = target;
+    this.#backend = backend;
+    // Padding rows of the last run may stand beyond the last position.
+    this.capacity = target.config.positions + LARGEST;
+  }
+
+  /** An empty cache for one sequence. */
+  newCache(): Cache {
+    const { config } = this.target;
+    return new Cache(this.#backend, config, { capacity: this.capacity, layers: config.layers });
+  }
+
+  #compiled(size: number) {
+    let found = this.#sizes.get(size);
+    if (found === undefined) {
+      const { config, weights } = this.target, { capacity } = this;
+      const program = targetProgram(config, { rows: size, capacity });
+      found = this.#backend.compile(program, { weights })
+        .then((run) => ({ run, rows: new Rows(this.#backend, size, capacity) }));
+      this.#sizes.set(size, found);
+    }
+    return found;
+  }
+
+  async #forward(n: number, cache: Cache, place: (rows: Rows) => void): Promise<TargetRows> {
+    const { run, rows } = await this.#compiled(rowSizeFor(n));
+    place(rows);
+    const { logits, features } = await run.run({ ...rows.inputs, ...cache.tensors });
+    const { vocabulary, width } = this.target.config;
+    return {
+      logits: (logits.host as Float32Array).subarray(0, n * vocabulary),
+      features: (features.host as Float32Array).subarray(0, n * width),
+    };
+  }
+
+  /** Forwards up to 64 tokens that follow the cache, and keeps them in it. */
+  async forwardChain(ids: ArrayLike<number>, cache: Cache): Promise<TargetRows> {
+    const result = await this.#forward(
+      ids.length,
+      cache,
+      (rows) => rows.placeChain(ids, cache.length),
+    );
+    cache.length += ids.length;
+    return result;
+  }
+
+  /** Forwards a tree whose root follows the cache. The caller keeps the accepted rows. */
+  forwardTree(tree: Tree, cache: Cache): Promise<TargetRows> {
+    const n = tree.tokens.length,
+      depths = depthsOf(tree.parents),
+      mask = ancestorMask(tree.parents);
+    return this.#forward(n, cache, (rows) =>
+      rows.placeTree(tree.tokens, {
+        prefix: cache.length,
+        base: cache.length,
+        depths,
+        sees: (row, column) => mask[row * n + column] === 1 && column < n,
+      }));
+  }
+
+  /** Forwards a whole prompt; returns the logits [V] after it and the features [L, D] of all its tokens. */
+  async prefill(
+    ids: Int32Array,
+    cache: Cache,
+  ): Promise<{ logits: Float32Array; features: Float32Array }> {
+    const { width, vocabulary } = this.target.config,
+      features = new Float32Array(ids.length * width);
+    let logits = new Float32Array(vocabulary);
+    for (let at = 0; at < ids.length; at += LARGEST) {
+      const chunk = ids.subarray(at, at + LARGEST);
+      const rows = await this.forwardChain(chunk, cache);
+      features.set(rows.features, at * width);
+      logits = rows.logits.slice((chunk.length - 1) * vocabulary) as Float32Array<ArrayBuffer>;
+    }
+    return { logits, features };
+  }
+
+  [Symbol.dispose](): void {
+    for (const found of this.#sizes.values()) {
+      void found.then(({ run, rows }) => {
+        run[Symbol.dispose]();
+        rows[Symbol.dispose]();
+      });
+    }
+    this.#sizes.clear();
+  }
+}

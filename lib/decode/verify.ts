@@ -1,0 +1,81 @@
+/**
+ * Checking a tree against the target: which path is accepted, and which token follows it. Lossless by
+ * construction: griffin.md section 6; proven by enumeration in `tests/decode/lossless_test.ts`.
+ */
+import type { Random } from "../random.ts";
+import { childrenOf, type Tree } from "./ancestry.ts";
+import { draw } from "./sample.ts";
+
+/** What a verification decides. */
+export interface Verdict {
+  /** Accepted nodes in order, the root not among them. */
+  path: number[];
+  /** The token after the last accepted node: drawn by the target itself. */
+  next: number;
+}
+
+/** Where randomness enters. Tests replace it to enumerate every outcome. */
+export interface Chance {
+  /** True with the given probability. */
+  accept(probability: number): boolean;
+  /** An index drawn from p, normalised or not. */
+  draw(p: Float64Array): number;
+}
+
+/** Chance from a stream of random numbers. */
+export function chanceFrom(random: Random): Chance {
+  return {
+    accept: (probability) => random.uniform() < probability,
+    draw: (p) => draw(p, random.uniform()),
+  };
+}
+
+/** Greedy: follows the child equal to the target's choice as long as there is one. */
+export function verifyGreedy(tree: Tree, choices: ArrayLike<number>): Verdict {
+  const children = childrenOf(tree.parents), path: number[] = [];
+  let node = 0;
+  for (;;) {
+    const child = children[node].find((c) => tree.tokens[c] === choices[node]);
+    if (child === undefined) return { path, next: choices[node] };
+    path.push(child);
+    node = child;
+  }
+}
+
+/**
+ * Sampling: at each node its children are tried in order; child x is accepted with probability p(x), else
+ * p(x) is set to 0 and p renormalised. Without an accepted child the next token is drawn from what is left.
+ * `distribution(node)` gives the processed distribution p after that node; it is modified.
+ */
+export function verifySampled(
+  tree: Tree,
+  distribution: (node: number) => Float64Array,
+  { chance }: { chance: Chance },
+): Verdict {
+  const children = childrenOf(tree.parents), path: number[] = [];
+  let node = 0;
+  for (;;) {
+    const p = distribution(node);
+    const accepted = tryChildren(children[node], { tree, p, chance });
+    if (accepted === undefined) return { path, next: chance.draw(p) };
+    path.push(accepted);
+    node = accepted;
+  }
+}
+
+function tryChildren(
+  children: readonly number[],
+  { tree, p, chance }: { tree: Tree; p: Float64Array; chance: Chance },
+): number | undefined {
+  for (const child of children) {
+    const token = tree.tokens[child];
+    if (chance.accept(p[token])) return child;
+    p[token] = 0;
+    let left = 0;
+    for (const x of p) left += x;
+    // Rounding alone can refuse a child of probability 1; then that child it is.
+    if (left <= 0) return child;
+    for (let i = 0; i < p.length; i++) p[i] /= left;
+  }
+  return undefined;
+}

@@ -1,0 +1,53 @@
+/**
+ * The weights of a Hugging Face folder: one `model.safetensors`, or several listed in
+ * `model.safetensors.index.json`, read as one {@link TensorSource}. Next: `lib/model/load.ts`.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { openSafetensors, type TensorSource } from "./safetensors.ts";
+
+/** Opens the weights of a folder. @throws naming the missing file, shard or tensor. */
+export function openCheckpoint(folder: string): TensorSource {
+  const single = join(folder, "model.safetensors"), index = `${single}.index.json`;
+  if (!existsSync(index)) return openSafetensors(single);
+  let placed: Record<string, string>;
+  try {
+    placed = JSON.parse(readFileSync(index, "utf8")).weight_map;
+    if (typeof placed !== "object" || placed === null) throw new Error();
+  } catch {
+    throw new Error(`Cannot read ${index}: wanted a JSON object with a weight_map`);
+  }
+  const shards = new Map<string, TensorSource>();
+  try {
+    for (const file of new Set(Object.values(placed))) {
+      shards.set(file, openSafetensors(join(folder, file)));
+    }
+    for (const [name, file] of Object.entries(placed)) {
+      if (!shards.get(file)!.has(name)) {
+        throw new Error(
+          `Cannot read ${index}: it places ${name} in ${file}, which does not hold it`,
+        );
+      }
+    }
+  } catch (cause) {
+    for (const shard of shards.values()) shard[Symbol.dispose]();
+    throw cause;
+  }
+  const shardOf = (name: string): TensorSource => {
+    const shard = shards.get(placed[name]);
+    if (shard === undefined) throw new Error(`Cannot read ${index}: it has no tensor ${name}`);
+    return shard;
+  };
+  return {
+    path: index,
+    names: Object.keys(placed),
+    metadata: Object.assign({}, ...[...shards.values()].map((s) => s.metadata)),
+    has: (name) => name in placed,
+    info: (name) => shardOf(name).info(name),
+    readFloat32: (name) => shardOf(name).readFloat32(name),
+    readInt: (name) => shardOf(name).readInt(name),
+    [Symbol.dispose]() {
+      for (const shard of shards.values()) shard[Symbol.dispose]();
+    },
+  };
+}

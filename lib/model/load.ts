@@ -1,0 +1,186 @@
+/**
+ * Weights from files to a backend: a target folder in Hugging Face form, a draft's safetensors under the
+ * published names. Shapes are checked against the configuration before anything is copied.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Backend, Params } from "../backend/backend.ts";
+import { sameShape, type Shape } from "../graph/node.ts";
+import { openCheckpoint } from "../io/checkpoint.ts";
+import { openSafetensors, type TensorSource, writeSafetensors } from "../io/safetensors.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
+import {
+  type DraftConfig,
+  draftConfigJson,
+  readDraftConfig,
+  readTargetConfig,
+  type TargetConfig,
+} from "./config.ts";
+import { draftMatrices, draftShapes, quantBlock, quantize } from "./draft.ts";
+import { targetShapes } from "./llama.ts";
+
+/** A target ready to be compiled: configuration, weights on the backend, identity. */
+export interface Target {
+  folder: string;
+  config: TargetConfig;
+  weights: Params;
+  /** Hash of the weight files: features and drafts are tied to it. */
+  identity: string;
+}
+
+/** A draft ready to be compiled. */
+export interface Draft {
+  config: DraftConfig;
+  /** Trained parameters as f32, under the published names. */
+  parameters: Record<string, Float32Array>;
+}
+
+/** Published names of matrices that the target Program reads side by side. */
+const MERGED: Record<string, string[]> = {
+  "self_attn.qkv_proj": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+  "mlp.gate_up_proj": ["mlp.gate_proj", "mlp.up_proj"],
+};
+
+function sourcesOf(name: string): string[] {
+  const merged = Object.keys(MERGED).find((m) => name.includes(m));
+  return merged === undefined ? [name] : MERGED[merged].map((part) => name.replace(merged, part));
+}
+
+function readChecked(file: TensorSource, name: string, columns: Shape): Float32Array {
+  const { shape } = file.info(name);
+  if (!sameShape(shape.slice(1), columns)) {
+    throw new Error(
+      `Cannot use ${file.path}: ${name} is [${shape}], its configuration wants rows of [${columns}]`,
+    );
+  }
+  return file.readFloat32(name);
+}
+
+async function hashFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
+  return hash.digest("hex").slice(0, 16);
+}
+
+/**
+ * Loads a target folder onto a backend.
+ * @throws when a file is missing or damaged, the architecture is unknown, or weights contradict config.json.
+ */
+export async function loadTarget(
+  folder: string,
+  { backend }: { backend: Backend },
+): Promise<Target> {
+  const config = await readTargetConfig(folder);
+  using file = openCheckpoint(folder);
+  const weights: Params = {};
+  for (const [name, shape] of Object.entries(targetShapes(config))) {
+    const parts = sourcesOf(name).map((n) => readChecked(file, n, shape.slice(1)));
+    const total = parts.reduce((n, p) => n + p.length, 0);
+    if (total !== shape.reduce((a, b) => a * b, 1)) {
+      throw new Error(
+        `Cannot use ${file.path}: ${sourcesOf(name).join(" + ")} hold ${total} values, ` +
+          `config.json wants ${shape.join(" x ")}`,
+      );
+    }
+    const data = parts.length === 1 ? parts[0] : new Float32Array(total);
+    if (parts.length > 1) {
+      let at = 0;
+      for (const p of parts) {
+        data.set(p, at);
+        at += p.length;
+      }
+    }
+    weights[name] = backend.tensor(data, shape);
+  }
+  return { folder, config, weights, identity: await hashFile(file.path) };
+}
+
+/** The embedding and LM head of a target, which its draft shares. */
+export function sharedHead(target: Target): Params {
+  const embedding = target.weights["model.embed_tokens.weight"];
+  return {
+    "embed_tokens.weight": embedding,
+    "lm_head.weight": target.weights["lm_head.weight"] ?? embedding,
+  };
+}
+
+/**
+ * Reads a draft folder (`config.json`, `model.safetensors`).
+ * @throws when files are missing or damaged, sizes disagree, or it was trained for another target.
+ */
+export async function readDraft(
+  folder: string,
+  { target }: { target?: Target } = {},
+): Promise<Draft> {
+  const path = join(folder, "model.safetensors"), settings = join(folder, "config.json");
+  if (!existsSync(settings)) {
+    throw new Error(`Cannot read a draft from ${folder}: it has no config.json`);
+  }
+  const config = await readDraftConfig(settings);
+  using file = openSafetensors(path);
+  const parameters: Record<string, Float32Array> = {};
+  for (const [name, shape] of Object.entries(draftShapes(config))) {
+    const found = file.info(name).shape;
+    if (!sameShape(found, shape)) {
+      throw new Error(`Cannot use ${path}: ${name} is [${found}], config.json wants [${shape}]`);
+    }
+    parameters[name] = file.readFloat32(name);
+  }
+  if (target !== undefined) checkFits(folder, config, target);
+  return { config, parameters };
+}
+
+function checkFits(folder: string, draft: DraftConfig, { folder: name, config, identity }: Target) {
+  for (const key of ["width", "vocabulary"] as const) {
+    if (draft[key] !== config[key]) {
+      throw new Error(
+        `Cannot use draft ${folder} with target ${name}: its ${key} is ${
+          draft[key]
+        }, the target's ${config[key]}`,
+      );
+    }
+  }
+  if (draft.target !== undefined && draft.target !== identity) {
+    throw new Error(
+      `Cannot use draft ${folder} with target ${name}: it was trained for target ${draft.target}, this is ${identity}`,
+    );
+  }
+}
+
+/** Puts a draft's weights on a backend, matrices in 8 bits if asked, together with the shared head. */
+export function placeDraft(
+  { config, parameters }: Draft,
+  { backend, target, eightBit = false }: { backend: Backend; target: Target; eightBit?: boolean },
+): Params {
+  const weights: Params = { ...sharedHead(target) };
+  for (const [name, shape] of Object.entries(draftShapes(config))) {
+    if (!eightBit || shape.length === 1) weights[name] = backend.tensor(parameters[name], shape);
+  }
+  if (!eightBit) return weights;
+  const block = quantBlock(config);
+  if (block === 0) throw new Error(`Cannot quantise a draft whose rows are not multiples of 16`);
+  for (const [name, [outer, inner]] of Object.entries(draftMatrices(config))) {
+    const values = parameters[name] ?? weights[name].host;
+    const { packed, scales } = quantize(values as Float32Array, block);
+    weights[`${name}.packed`] = backend.tensor(packed, [outer, inner / block, block]);
+    weights[`${name}.scales`] = backend.tensor(scales, [outer, inner / block]);
+  }
+  return weights;
+}
+
+/** Writes a draft's weights and configuration into an existing folder, under the published names. */
+export async function writeDraft(
+  folder: string,
+  { config, parameters, dtype = "F32" }: Draft & { dtype?: "F32" | "F16" },
+): Promise<void> {
+  const tensors = Object.fromEntries(
+    Object.entries(draftShapes(config)).map(([name, shape]) => [
+      name,
+      { shape, data: parameters[name], dtype },
+    ]),
+  );
+  await writeSafetensors(join(folder, "model.safetensors"), tensors);
+  const json = JSON.stringify(draftConfigJson(config), null, 2);
+  await writeFileAtomic(join(folder, "config.json"), `${json}\n`);
+}

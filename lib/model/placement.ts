@@ -1,0 +1,125 @@
+/**
+ * Where new rows stand: the inputs `positions`, `length` and `bias` of a decoding Program and the caches it
+ * extends, kept as host memory that is rewritten between runs. CPU only: the host sees its tensors.
+ * Used by `lib/decode/target.ts`, `lib/decode/draft.ts` and data generation.
+ */
+import { type Backend, type Params, type Tensor, zeros } from "../backend/backend.ts";
+import { cacheShapes } from "./llama.ts";
+
+/** Caches of one sequence (or B): tensors by name, and how many rows are in use. */
+export class Cache implements Disposable {
+  readonly tensors: Params;
+  /** Rows in use. */
+  length = 0;
+  readonly capacity: number;
+
+  constructor(
+    backend: Backend,
+    config: { kvHeads: number; headSize: number },
+    { capacity, layers, batch = 1 }: { capacity: number; layers: number; batch?: number },
+  ) {
+    this.capacity = capacity;
+    this.tensors = Object.fromEntries(
+      Object.entries(cacheShapes(config, { capacity, layers, batch }))
+        .map(([name, shape]) => [name, zeros(backend, shape)]),
+    );
+  }
+
+  /**
+   * Keeps, of the rows from `length` on, those at the given offsets (ascending), moved together; they are
+   * the accepted nodes of a tree. Everything after them is free again.
+   */
+  keep(offsets: ArrayLike<number>): void {
+    const from = this.length;
+    for (const tensor of Object.values(this.tensors)) {
+      const [, kvHeads, capacity, k] = tensor.shape, data = tensor.host as Float32Array;
+      for (let h = 0; h < kvHeads; h++) {
+        const head = h * capacity * k;
+        for (let i = 0; i < offsets.length; i++) {
+          if (offsets[i] === i) continue;
+          const source = head + (from + offsets[i]) * k;
+          data.copyWithin(head + (from + i) * k, source, source + k);
+        }
+      }
+    }
+    this.length = from + offsets.length;
+  }
+
+  [Symbol.dispose](): void {
+    for (const tensor of Object.values(this.tensors)) tensor[Symbol.dispose]();
+  }
+}
+
+/** Largest negative number added to a score that must not count; exp of it is exactly 0. */
+export const HIDDEN = -1e9;
+
+/** The inputs of a Program of T rows, reused from run to run. */
+export class Rows implements Disposable {
+  readonly ids: Tensor;
+  readonly positions: Tensor;
+  readonly length: Tensor;
+  readonly bias: Tensor;
+  /** The block of `bias` last written: cleared before the next. */
+  #written: { column: number; count: number } | undefined;
+
+  constructor(backend: Backend, readonly count: number, readonly capacity: number) {
+    this.ids = backend.tensor(new Int32Array(count), [1, count]);
+    this.positions = backend.tensor(new Int32Array(count), [1, count]);
+    this.length = backend.tensor(new Int32Array(1), [1]);
+    this.bias = zeros(backend, [1, 1, count, capacity]);
+  }
+
+  /** Rows one after the other: a prompt chunk, accepted tokens. Rows beyond `ids` are padding. */
+  placeChain(ids: ArrayLike<number>, at: number): void {
+    const tokens = this.ids.host as Int32Array, positions = this.positions.host as Int32Array;
+    this.#clear();
+    tokens.fill(0);
+    tokens.set(ids);
+    for (let i = 0; i < this.count; i++) positions[i] = at + i;
+    this.length.host![0] = at;
+  }
+
+  /**
+   * Rows that see the first `prefix` cache rows and, of the rows from there on, those that `sees` allows.
+   * `base` is the number of cache rows in use (prefix <= base); `depths` counts positions from the prefix.
+   */
+  placeTree(
+    ids: ArrayLike<number>,
+    { prefix, base, depths, sees }: {
+      prefix: number;
+      base: number;
+      depths: ArrayLike<number>;
+      sees: (row: number, column: number) => boolean;
+    },
+  ): void {
+    this.placeChain(ids, base);
+    const positions = this.positions.host as Int32Array, bias = this.bias.host as Float32Array;
+    const n = ids.length, columns = base - prefix + this.count;
+    for (let row = 0; row < this.count; row++) {
+      positions[row] = prefix + (row < n ? depths[row] : 0);
+      for (let c = 0; c < columns; c++) {
+        const seen = row < n ? sees(row, c) : prefix + c === base + row;
+        bias[row * this.capacity + prefix + c] = seen ? 0 : HIDDEN;
+      }
+    }
+    this.#written = { column: prefix, count: columns };
+  }
+
+  #clear(): void {
+    if (this.#written === undefined) return;
+    const { column, count } = this.#written, bias = this.bias.host as Float32Array;
+    for (let row = 0; row < this.count; row++) {
+      bias.fill(0, row * this.capacity + column, row * this.capacity + column + count);
+    }
+    this.#written = undefined;
+  }
+
+  /** As inputs of a run. */
+  get inputs(): Params {
+    return { ids: this.ids, positions: this.positions, length: this.length, bias: this.bias };
+  }
+
+  [Symbol.dispose](): void {
+    for (const tensor of Object.values(this.inputs)) tensor[Symbol.dispose]();
+  }
+}
