@@ -5,7 +5,7 @@
 import type { Backend, Executable, Params, Tensor } from "../backend/backend.ts";
 import { draftProgram, quantBlock } from "../model/draft.ts";
 import { type Draft, placeDraft, type Target } from "../model/load.ts";
-import { Cache, Rows } from "../model/placement.ts";
+import { type Cache, newCache, Rows } from "../model/placement.ts";
 import type { Tree } from "./ancestry.ts";
 import { rowSizeFor } from "./target.ts";
 import { type Frontier, growTree, type TopK, type TreeShape } from "./tree.ts";
@@ -54,7 +54,7 @@ export class DraftDecoder implements Disposable {
   }
 
   newCache(): Cache {
-    return new Cache(this.#backend, this.#draft.config, { capacity: this.#capacity, layers: 1 });
+    return newCache(this.#backend, this.#draft.config, { capacity: this.#capacity, layers: 1 });
   }
 
   #compiled(size: number): Promise<Compiled> {

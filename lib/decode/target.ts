@@ -5,7 +5,7 @@
 import type { Backend, Executable } from "../backend/backend.ts";
 import { targetProgram } from "../model/llama.ts";
 import type { Target } from "../model/load.ts";
-import { Cache, Rows } from "../model/placement.ts";
+import { type Cache, newCache, Rows } from "../model/placement.ts";
 import { ancestorMask, depthsOf, type Tree } from "./ancestry.ts";
 
 /** Sizes compiled for; a run uses the next one up and pads. Chunks of a prompt have the largest. */
@@ -46,7 +46,7 @@ export class TargetDecoder implements Disposable {
   /** An empty cache for one sequence. */
   newCache(): Cache {
     const { config } = this.target;
-    return new Cache(this.#backend, config, { capacity: this.capacity, layers: config.layers });
+    return newCache(this.#backend, config, { capacity: this.capacity, layers: config.layers });
   }
 
   #compiled(size: number) {

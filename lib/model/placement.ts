@@ -6,23 +6,14 @@
 import { type Backend, type Params, type Tensor, zeros } from "../backend/backend.ts";
 import { cacheShapes } from "./llama.ts";
 
-/** Caches of one sequence (or B): tensors by name, and how many rows are in use. */
+/** Caches of one sequence: tensors by name, and how many rows are in use. */
 export class Cache implements Disposable {
   readonly tensors: Params;
   /** Rows in use. */
   length = 0;
-  readonly capacity: number;
 
-  constructor(
-    backend: Backend,
-    config: { kvHeads: number; headSize: number },
-    { capacity, layers, batch = 1 }: { capacity: number; layers: number; batch?: number },
-  ) {
-    this.capacity = capacity;
-    this.tensors = Object.fromEntries(
-      Object.entries(cacheShapes(config, { capacity, layers, batch }))
-        .map(([name, shape]) => [name, zeros(backend, shape)]),
-    );
+  constructor(tensors: Params) {
+    this.tensors = tensors;
   }
 
   /**
@@ -48,6 +39,35 @@ export class Cache implements Disposable {
   [Symbol.dispose](): void {
     for (const tensor of Object.values(this.tensors)) tensor[Symbol.dispose]();
   }
+}
+
+/** Empty caches for a decoder of `layers` layers. */
+export function newCache(
+  backend: Backend,
+  config: { kvHeads: number; headSize: number },
+  { capacity, layers }: { capacity: number; layers: number },
+): Cache {
+  return new Cache(Object.fromEntries(
+    Object.entries(cacheShapes(config, { capacity, layers }))
+      .map(([name, shape]) => [name, zeros(backend, shape)]),
+  ));
+}
+
+/** Caches of B sequences in one block for batched runs, and each sequence's part as a cache of its own. */
+export function newBatchCache(
+  backend: Backend,
+  config: { kvHeads: number; headSize: number },
+  { capacity, layers, batch }: { capacity: number; layers: number; batch: number },
+): { tensors: Params; slots: Cache[] } {
+  const tensors: Params = {}, parts = Array.from({ length: batch }, (): Params => ({}));
+  for (const [name, shape] of Object.entries(cacheShapes(config, { capacity, layers, batch }))) {
+    const all = zeros(backend, shape), data = all.host as Float32Array, size = data.length / batch;
+    tensors[name] = all;
+    parts.forEach((part, b) =>
+      part[name] = backend.tensor(data.subarray(b * size, (b + 1) * size), [1, ...shape.slice(1)])
+    );
+  }
+  return { tensors, slots: parts.map((part) => new Cache(part)) };
 }
 
 /** Largest negative number added to a score that must not count; exp of it is exactly 0. */

@@ -1,0 +1,156 @@
+/**
+ * The target's own answers as training data: B conversations at a time, finished ones replaced by the next
+ * prompt; ids, loss mask and features go to shards. Each answer has its own random stream, so it does not
+ * depend on the batch it was made in, nor on interruptions. Next on the walk: `lib/train/batches.ts`.
+ */
+import type { Backend } from "../backend/backend.ts";
+import { argmax, draw, GREEDY, processLogits, type Sampling } from "../decode/sample.ts";
+import { TargetDecoder } from "../decode/target.ts";
+import { toHalf } from "../io/float16.ts";
+import { targetProgram } from "../model/llama.ts";
+import type { Target } from "../model/load.ts";
+import { type Cache, newBatchCache } from "../model/placement.ts";
+import { type Random, random } from "../random.ts";
+import type { ExampleEvent } from "../report/events.ts";
+import { encodePrompt, lossMask } from "../text/chat.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { zeros } from "../backend/backend.ts";
+import { openShardWriter } from "./features.ts";
+import type { Prompt } from "./prompts.ts";
+
+export interface GenerateDataOptions {
+  backend: Backend;
+  tokenizer: Tokenizer;
+  /** Folder of shards; examples already there are skipped. */
+  folder: string;
+  sampling?: Sampling;
+  /** Share of prompts that are answered greedily instead. */
+  greedyShare?: number;
+  /** New tokens of an answer at most. */
+  maxTokens?: number;
+  /** Conversations in work at a time. */
+  batch?: number;
+  seed?: number;
+  signal?: AbortSignal;
+}
+
+/** A conversation in work. */
+interface Slot {
+  cache: Cache;
+  prompt: Prompt;
+  ids: number[];
+  promptLength: number;
+  /** Features of all tokens but the newest. */
+  features: Float32Array[];
+  random: Random;
+  sampling: Sampling;
+}
+
+/** Answers prompts and stores the examples; yields one event an example. */
+export async function* generateData(
+  target: Target,
+  prompts: readonly Prompt[],
+  options: GenerateDataOptions,
+): AsyncGenerator<ExampleEvent> {
+  const { backend, tokenizer, folder, maxTokens = 160, batch = 16, seed = 0, signal } = options;
+  const { sampling = { temperature: 0.7, topK: 0, topP: 0.95 }, greedyShare = 0.5 } = options;
+  const { config, weights, identity } = target, { width, vocabulary } = config;
+  const of = { target: identity, width };
+  const writer = await openShardWriter(folder, { of });
+  const waiting = prompts.filter((p) => !writer.done.has(p.id)).reverse();
+  let done = prompts.length - waiting.length;
+  using decoder = new TargetDecoder(target, { backend });
+  const { capacity } = decoder;
+  const caches = newBatchCache(backend, config, { capacity, layers: config.layers, batch });
+  using program = await backend.compile(targetProgram(config, { rows: 1, capacity, batch }), {
+    weights,
+  });
+  const ids = backend.tensor(new Int32Array(batch), [batch, 1]);
+  const positions = backend.tensor(new Int32Array(batch), [batch, 1]);
+  const length = backend.tensor(new Int32Array(batch), [batch]);
+  const bias = zeros(backend, [1, 1, 1, capacity]);
+  const p = new Float64Array(vocabulary);
+  const choose = ({ sampling, random }: Slot, logits: Float32Array) => {
+    if (sampling.temperature === 0) return argmax(logits);
+    processLogits(logits, sampling, p);
+    return draw(p, random.uniform());
+  };
+  const start = async (cache: Cache): Promise<Slot | undefined> => {
+    const prompt = signal?.aborted ? undefined : waiting.pop();
+    if (prompt === undefined) return undefined;
+    const encoded = encodePrompt(tokenizer, prompt.messages);
+    if (encoded.length + maxTokens > config.positions) {
+      throw new Error(
+        `Cannot answer prompt ${prompt.id}: ${encoded.length} tokens and ${maxTokens} new ones exceed ${config.positions} positions`,
+      );
+    }
+    cache.length = 0;
+    const { logits, features } = await decoder.prefill(encoded, cache);
+    const stream = random(seed, "answers", prompt.id);
+    const greedy = stream.uniform() < greedyShare;
+    const slot: Slot = {
+      cache,
+      prompt,
+      ids: [...encoded],
+      promptLength: encoded.length,
+      features: [features],
+      random: stream,
+      sampling: greedy ? GREEDY : sampling,
+    };
+    slot.ids.push(choose(slot, logits));
+    return slot;
+  };
+  const finished = ({ ids, promptLength }: Slot) =>
+    config.eos.includes(ids[ids.length - 1]) || ids.length - promptLength >= maxTokens;
+  const store = async ({ prompt, ids, promptLength, features }: Slot): Promise<ExampleEvent> => {
+    const all = new Float32Array(ids.length * width); // the last token's feature stays zero: no row needs it
+    let at = 0;
+    for (const part of features) {
+      all.set(part, at);
+      at += part.length;
+    }
+    await writer.append({
+      id: prompt.id,
+      ids: Int32Array.from(ids),
+      mask: lossMask(ids.length, [{ start: promptLength, end: ids.length }]),
+      features: toHalf(all),
+    });
+    return {
+      type: "example",
+      id: prompt.id,
+      done: ++done,
+      total: prompts.length,
+      tokens: ids.length,
+    };
+  };
+
+  const slots: (Slot | undefined)[] = new Array(batch).fill(undefined);
+  try {
+    for (;;) {
+      for (let b = 0; b < batch; b++) {
+        let slot = slots[b];
+        while (slot === undefined || finished(slot)) {
+          if (slot !== undefined) yield await store(slot);
+          slot = await start(caches.slots[b]);
+          if (slot === undefined) break;
+        }
+        slots[b] = slot;
+      }
+      if (slots.every((s) => s === undefined)) return;
+      slots.forEach((slot, b) => {
+        ids.host![b] = slot?.ids.at(-1) ?? 0;
+        positions.host![b] = length.host![b] = slot?.cache.length ?? 0;
+      });
+      const out = await program.run({ ids, positions, length, bias, ...caches.tensors });
+      const logits = out.logits.host as Float32Array, features = out.features.host as Float32Array;
+      slots.forEach((slot, b) => {
+        if (slot === undefined) return;
+        slot.cache.length++;
+        slot.features.push(features.slice(b * width, (b + 1) * width));
+        slot.ids.push(choose(slot, logits.subarray(b * vocabulary, (b + 1) * vocabulary)));
+      });
+    }
+  } finally {
+    await writer.flush();
+  }
+}
