@@ -1,21 +1,28 @@
 /**
  * Counter-based random numbers (Philox 4x32-10, Salmon et al., SC'11): number i of a stream is a pure
- * function of (seed, stream, i). Runs are the same whatever the order of work, and resuming needs no state.
+ * function of (seed, stream, i). Runs are the same whatever the order of work, and resuming a stream needs
+ * one number, its position. Not cryptographic, and nothing here reads the clock or the system's entropy.
+ * Next on the walk of a prompt: `decode/sample.ts`, the distributions that are drawn from.
  */
 
 /** A stream of random numbers. */
 export interface Random {
-  /** Uniform in [0, 1), 32 bits. */
+  /** 32-bit numbers taken so far. Store it and set it again to go on from there. */
+  position: number;
+  /** Uniform in [0, 1), 32 bits; takes one number. */
   uniform(): number;
-  /** Standard normal. */
+  /** Standard normal; takes two numbers. */
   normal(): number;
-  /** Uniform integer in [0, n). */
+  /** Uniform integer in [0, n), 1 <= n <= 2^32; takes one number. */
   integer(n: number): number;
-  /** One of the items. */
+  /** One of the items; takes one number. */
   choose<T>(items: readonly T[]): T;
-  /** Shuffles in place and returns the array. */
-  shuffle<T>(items: T[]): T[];
+  /** Shuffles in place (Fisher-Yates, from the end) and returns the array; takes length - 1 numbers. */
+  shuffle<A extends Shuffled>(items: A): A;
 }
+
+/** What can be shuffled: an array or a typed array of numbers. */
+type Shuffled = unknown[] | Float32Array | Float64Array | Int32Array | Uint32Array;
 
 const M0 = 0xd2511f53, M1 = 0xcd9e8d57, W0 = 0x9e3779b9, W1 = 0xbb67ae85;
 
@@ -51,34 +58,74 @@ export function hashText(text: string): number {
   return h >>> 0;
 }
 
-/** The stream named by `stream` under a seed, from its beginning. */
+/** 128 bits that name a stream. JSON keeps ["a", "b"], ["a/b"], 1 and "1" apart. */
+function digest(seed: number, stream: readonly (number | string)[]): Uint32Array {
+  const text = JSON.stringify([seed, ...stream]), state = new Uint32Array(4);
+  for (let at = 0; at < text.length; at += 4) {
+    for (let i = 0; i < 4 && at + i < text.length; i++) state[i] ^= text.charCodeAt(at + i);
+    philox(state, [text.length, at]);
+  }
+  return state;
+}
+
+/**
+ * The stream named by `stream` under a seed, from its beginning.
+ * @throws when the seed is not a whole number, a stream's number is not finite, or `integer(n)` is asked
+ * for an n outside 1..2^32.
+ * @example random(7, "noise", 12).uniform() // the first number of the noise of step 12
+ */
 export function random(seed: number, ...stream: (number | string)[]): Random {
-  const name = stream.join("/"), key = [seed >>> 0, hashText(name)] as const;
-  const upper = hashText(`${name}#`), block = new Uint32Array(4);
-  let counter = 0, left = 0;
-  const bits = (): number => {
-    if (left === 0) {
-      block[0] = counter >>> 0;
-      block[1] = Math.floor(counter / 2 ** 32);
-      block[2] = upper;
-      block[3] = 0;
-      counter++;
-      philox(block, key);
-      left = 4;
+  if (!Number.isSafeInteger(seed)) {
+    throw new Error(`Cannot start random numbers from seed ${seed}: wanted a whole number`);
+  }
+  for (const part of stream) {
+    if (typeof part === "number" && !Number.isFinite(part)) {
+      throw new Error(`Cannot name a stream of random numbers ${part}: wanted finite numbers`);
     }
-    return block[--left];
+  }
+  const [k0, k1, c2, c3] = digest(seed, stream), key = [k0, k1] as const;
+  const block = new Uint32Array(4);
+  let position = 0, held = -1;
+  const bits = (): number => {
+    const counter = Math.floor(position / 4);
+    if (counter !== held) {
+      block[0] = counter;
+      block[1] = counter / 2 ** 32;
+      block[2] = c2;
+      block[3] = c3;
+      philox(block, key);
+      held = counter;
+    }
+    return block[position++ % 4];
   };
   const uniform = () => bits() / 2 ** 32;
-  const integer = (n: number) => Math.floor(uniform() * n);
+  const integer = (n: number) => {
+    if (!(Number.isInteger(n) && n >= 1 && n <= 2 ** 32)) {
+      throw new Error(`Cannot draw an integer below ${n}: wanted a whole number from 1 to 2^32`);
+    }
+    return Math.floor(uniform() * n);
+  };
   return {
+    get position() {
+      return position;
+    },
+    set position(to: number) {
+      if (!(Number.isSafeInteger(to) && to >= 0)) {
+        throw new Error(`Cannot resume random numbers at ${to}: wanted a position from 0`);
+      }
+      position = to;
+    },
     uniform,
     integer,
+    // Box-Muller; 1 - u keeps the logarithm away from 0.
     normal: () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
     choose: (items) => items[integer(items.length)],
     shuffle(items) {
-      for (let i = items.length - 1; i > 0; i--) {
-        const j = integer(i + 1);
-        [items[i], items[j]] = [items[j], items[i]];
+      const array = items as unknown[];
+      for (let i = array.length - 1; i > 0; i--) {
+        const j = integer(i + 1), item = array[i];
+        array[i] = array[j];
+        array[j] = item;
       }
       return items;
     },

@@ -1,6 +1,7 @@
 /**
- * A tree of tokens as parents, and what follows from them: depths, who sees whom, paths. Plain host data.
- * Grown by `tree.ts`, checked by `verify.ts`.
+ * A tree of tokens as parents, and what follows from them: depths, who sees whom, paths. Plain host data;
+ * it neither grows a tree nor judges one, and the attention bias is made from it in `model/placement.ts`.
+ * Next on the walk of a prompt: `target.ts`, one forward over the nodes, then `verify.ts`.
  */
 
 /** Node 0 is the root (the last sampled token, parent -1); parents stand before children. */
@@ -11,7 +12,7 @@ export interface Tree {
   scores: Float32Array;
 }
 
-/** Depth of each node; the root has 0. */
+/** Depth of each node [N]; the root has 0. It is also the position after the root's. */
 export function depthsOf(parents: Int32Array): Int32Array {
   const depths = new Int32Array(parents.length);
   for (let i = 1; i < parents.length; i++) depths[i] = depths[parents[i]] + 1;
@@ -36,11 +37,12 @@ export function childrenOf(parents: Int32Array): number[][] {
 }
 
 /**
- * Root-to-leaf paths as rows of node indices padded with -1 to the deepest path, leaves in node order.
+ * Root-to-leaf paths as rows of node indices padded with -1 to the deepest path, leaves in node order: the
+ * rows of the authors' `retrieve_indices`.
  */
 export function pathsOf(parents: Int32Array): Int32Array[] {
   const children = childrenOf(parents), depths = depthsOf(parents);
-  const longest = Math.max(...depths) + 1;
+  const longest = depths.reduce((a, b) => Math.max(a, b), 0) + 1;
   const paths: Int32Array[] = [];
   for (let leaf = 0; leaf < parents.length; leaf++) {
     if (children[leaf].length > 0) continue;

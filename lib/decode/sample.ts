@@ -1,6 +1,7 @@
 /**
  * From logits to a token: the *processed* distribution (temperature, then top-k, then top-p) and draws from
- * it. Plain decoding, verification and the lossless tests all use this one definition.
+ * it. Plain decoding, verification and the lossless tests all use this one definition; there is no other way
+ * from logits to a token. Next on the walk of a prompt: `tree.ts`, which grows the draft tree.
  */
 
 /** Sampling settings. */
@@ -16,7 +17,7 @@ export interface Sampling {
 /** Greedy decoding. */
 export const GREEDY: Sampling = { temperature: 0, topK: 0, topP: 1 };
 
-/** @throws one error naming the setting, what was found and what was wanted. */
+/** Checks sampling settings. @throws one error naming the setting, what was found and what was wanted. */
 export function checkSampling({ temperature, topK, topP }: Sampling): void {
   if (!(temperature >= 0 && Number.isFinite(temperature))) {
     throw new Error(`Cannot sample at temperature ${temperature}: wanted 0 (greedy) or more`);
@@ -39,6 +40,7 @@ export function argmax(values: ArrayLike<number>, offset = 0, length = values.le
 /**
  * Writes the processed distribution of one row of logits [V] into `p` [V], normalised in f64. Tokens tied
  * with the last one kept by top-k are kept too; ties within top-p go to the lower id.
+ * @throws when the logits leave no distribution: NaN, +Infinity, or every token at -Infinity.
  */
 export function processLogits(
   logits: ArrayLike<number>,
@@ -55,23 +57,54 @@ export function processLogits(
   let largest = -Infinity;
   for (let i = 0; i < size; i++) largest = Math.max(largest, logits[i]);
   let floor = -Infinity;
-  if (topK > 0 && topK < size) {
-    floor = Float64Array.from(logits).subarray(0, size).sort()[size - topK];
-  }
+  if (topK > 0 && topK < size) floor = kthLargest(logits, { size, k: topK });
   let total = 0;
   for (let i = 0; i < size; i++) {
     p[i] = logits[i] < floor ? 0 : Math.exp((logits[i] - largest) / temperature);
     total += p[i];
   }
-  if (topP < 1) total = keepNucleus(p, topP * total);
+  if (!(total > 0)) {
+    throw new Error(
+      `Cannot sample from logits whose largest is ${largest}: wanted finite numbers, or -Infinity for some`,
+    );
+  }
+  if (topP < 1) total = keepNucleus(p, { topP, total });
   for (let i = 0; i < size; i++) p[i] /= total;
 }
 
-/** Zeros all but the most likely entries whose sum first reaches `mass`; returns the sum kept. */
-function keepNucleus(p: Float64Array, mass: number): number {
-  const order = Uint32Array.from(p, (_, i) => i).sort((a, b) => p[b] - p[a] || a - b);
+/** The k-th largest of the first `size` values: one sweep with the k best so far in rising order. */
+function kthLargest(
+  values: ArrayLike<number>,
+  { size, k }: { size: number; k: number },
+): number {
+  const best = new Float64Array(k).fill(-Infinity);
+  for (let i = 0; i < size; i++) {
+    const value = values[i];
+    if (!(value > best[0])) continue;
+    let at = 1;
+    while (at < k && best[at] < value) at++;
+    best.copyWithin(0, 1, at);
+    best[at - 1] = value;
+  }
+  return best[0];
+}
+
+/**
+ * Zeros all but the most likely entries whose sum first reaches `topP` of the total; returns the sum kept.
+ * Entries below a V-th of the mass to drop cannot be in the set, even all together: they are not sorted.
+ */
+function keepNucleus(
+  p: Float64Array,
+  { topP, total }: { topP: number; total: number },
+): number {
+  const small = (1 - topP) * total / p.length, order: number[] = [];
+  for (let i = 0; i < p.length; i++) {
+    if (p[i] >= small) order.push(i);
+    else p[i] = 0;
+  }
+  order.sort((a, b) => p[b] - p[a] || a - b);
   let kept = 0, n = 0;
-  while (n < order.length && kept < mass) kept += p[order[n++]];
+  while (n < order.length && kept < topP * total) kept += p[order[n++]];
   for (; n < order.length; n++) p[order[n]] = 0;
   return kept;
 }

@@ -1,6 +1,7 @@
 /**
- * Growing and pruning the draft tree (EAGLE-2's dynamic tree), apart from the draft itself: the caller
- * expands a frontier, this file keeps the scores. Next on the walk: `verify.ts`.
+ * Growing and pruning the draft tree (EAGLE-2's dynamic tree, Li et al. 2024, section 4), apart from the
+ * draft itself: the caller expands a frontier, this file keeps the scores. It knows no model, no cache and no
+ * target. Next on the walk of a prompt: `ancestry.ts`, what the tree's parents imply.
  */
 import type { Tree } from "./ancestry.ts";
 
@@ -14,7 +15,7 @@ export interface TreeShape {
   budget: number;
 }
 
-/** @throws naming the setting, found and wanted. */
+/** Checks the size of a tree. @throws naming the setting, found and wanted. */
 export function checkTreeShape({ depth, width, budget }: TreeShape): void {
   for (
     const [name, value, least] of [["depth", depth, 1], ["width", width, 1], [
@@ -49,9 +50,12 @@ export interface Frontier {
   /** 1 for children of the root. */
   level: number;
   tokens: Int32Array;
-  /** Row of the previous forward whose regress is the node's feature; on level 1 the last accepted row. */
+  /** Row of the previous forward whose regress is the node's feature; on level 1 all 0: the last accepted row. */
   featureRows: Int32Array;
-  /** For each node the drafted rows it descends from, over all rows expanded so far: `level - 1` each. */
+  /**
+   * For each node the drafted rows it descends from, `level - 1` each, top first. Rows are numbered over all
+   * frontiers expanded so far: level l has rows (l - 1) k to l k - 1.
+   */
   ancestors: Int32Array[];
 }
 
@@ -65,19 +69,35 @@ function best(scores: ArrayLike<number>, count: number): number[] {
  * Grows a tree from the sampled token `root`. `first` holds the k candidates after the last accepted row;
  * `expand` forwards a frontier and returns k candidates for each of its nodes, `depth - 1` times at most.
  * Growth ends early when the best score on the frontier falls below `minimumScore`.
+ *
+ * A child's score is its parent's plus its log-probability. Of all k + (depth - 1) k^2 candidates the
+ * `budget - 1` best are kept, fewer if there are fewer, in order of drafting after the root. Scores fall along
+ * a path and the earlier candidate wins a tie, so the parents of what is kept are kept.
+ * @throws when an expansion holds too few candidates or a log-probability that is not a number.
  */
 export async function growTree(
   { root, first, shape }: { root: number; first: TopK; shape: TreeShape },
-  expand: (frontier: Frontier) => Promise<TopK>,
+  expand: (frontier: Frontier) => TopK | Promise<TopK>,
   { minimumScore = -Infinity }: { minimumScore?: number } = {},
 ): Promise<Tree> {
+  checkTreeShape(shape);
   const { depth, width, budget } = shape;
   // Candidates in order of drafting; parent is a candidate's index, -1 for the root.
   const tokens: number[] = [], scores: number[] = [], parents: number[] = [];
   const take = (top: TopK, row: number, parent: number) => {
     for (let i = row * width; i < (row + 1) * width; i++) {
+      // Missing entries are undefined and fail here too. A rounded log-probability may exceed 0: cut it, or
+      // a child would outrank its parent.
+      const logProbability = Math.min(0, top.logProbabilities[i]);
+      if (Number.isNaN(logProbability)) {
+        throw new Error(
+          `Cannot grow the tree: log-probability ${i} is ${
+            top.logProbabilities[i]
+          } of ${top.logProbabilities.length}, wanted ${width} numbers a row`,
+        );
+      }
       tokens.push(top.tokens[i]);
-      scores.push((parent < 0 ? 0 : scores[parent]) + top.logProbabilities[i]);
+      scores.push((parent < 0 ? 0 : scores[parent]) + logProbability);
       parents.push(parent);
     }
   };

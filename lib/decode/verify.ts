@@ -1,6 +1,7 @@
 /**
- * Checking a tree against the target: which path is accepted, and which token follows it. Lossless by
- * construction: griffin.md section 6; proven by enumeration in `tests/decode/lossless_test.ts`.
+ * Checking a tree against the target: which path is accepted, and which token follows it. Lossless for
+ * every sampling setting, shown by enumeration in `tests/decode/lossless_test.ts`. It runs no model and
+ * keeps no cache. Next on the walk of a prompt: `generate.ts`, which keeps the accepted rows and goes on.
  */
 import type { Random } from "../random.ts";
 import { childrenOf, type Tree } from "./ancestry.ts";
@@ -30,7 +31,7 @@ export function chanceFrom(random: Random): Chance {
   };
 }
 
-/** Greedy: follows the child equal to the target's choice as long as there is one. */
+/** Greedy: follows the child equal to the target's choice [N] (argmax) as long as there is one. */
 export function verifyGreedy(tree: Tree, choices: ArrayLike<number>): Verdict {
   const children = childrenOf(tree.parents), path: number[] = [];
   let node = 0;
@@ -45,7 +46,9 @@ export function verifyGreedy(tree: Tree, choices: ArrayLike<number>): Verdict {
 /**
  * Sampling: at each node its children are tried in order; child x is accepted with probability p(x), else
  * p(x) is set to 0 and p renormalised. Without an accepted child the next token is drawn from what is left.
- * `distribution(node)` gives the processed distribution p after that node; it is modified.
+ * `distribution(node)` gives the *processed* distribution p [V] after that node, once for each node reached;
+ * it is modified. At a leaf too the token comes from this p, never from unprocessed logits. What the draft
+ * proposes cannot change what is emitted, provided the tree was fixed before the first decision.
  */
 export function verifySampled(
   tree: Tree,
@@ -63,19 +66,21 @@ export function verifySampled(
   }
 }
 
+/** The accepted child, if any; otherwise p is left with the rejected tokens at 0, not normalised. */
 function tryChildren(
   children: readonly number[],
   { tree, p, chance }: { tree: Tree; p: Float64Array; chance: Chance },
 ): number | undefined {
   for (const child of children) {
     const token = tree.tokens[child];
-    if (chance.accept(p[token])) return child;
+    // Excluded by the sampling settings, or rejected before under the same token: nothing to decide.
+    if (!(p[token] > 0)) continue;
+    // Renormalising is left to this sum, taken afresh: 1 - p(x) would lose its digits near 1, and the last
+    // token that is possible gets exactly 1.
+    let total = 0;
+    for (let i = 0; i < p.length; i++) total += p[i];
+    if (chance.accept(p[token] / total)) return child;
     p[token] = 0;
-    let left = 0;
-    for (const x of p) left += x;
-    // Rounding alone can refuse a child of probability 1; then that child it is.
-    if (left <= 0) return child;
-    for (let i = 0; i < p.length; i++) p[i] /= left;
   }
   return undefined;
 }

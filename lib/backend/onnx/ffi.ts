@@ -188,13 +188,19 @@ class Names {
   }
 }
 
+/** What native code is using: nothing here may be collected before its run has ended. */
+const inFlight = new Set<unknown>();
+
 class FfiSession implements OrtSession {
   #api: Api;
   #session: BigUint64Array;
   #inputs: Names;
   #outputs: Names;
-  constructor(api: Api, session: BigUint64Array, { inputs, outputs }: SessionOptions) {
+  /** Initialisers from outside are read by every run: kept as long as the session. */
+  readonly weights: SessionOptions["weights"];
+  constructor(api: Api, session: BigUint64Array, { inputs, outputs, weights }: SessionOptions) {
     this.#api = api;
+    this.weights = weights;
     this.#session = session;
     this.#inputs = new Names(inputs);
     this.#outputs = new Names(outputs);
@@ -204,16 +210,22 @@ class FfiSession implements OrtSession {
     const addresses = (values: readonly OrtValue[]) =>
       BigUint64Array.from(values, (v) => (v as FfiValue).address);
     const given = addresses(inputs), wanted = addresses(outputs);
-    await this.#api.run(
-      pointer(this.#session),
-      null,
-      this.#inputs.addresses,
-      given,
-      BigInt(given.length),
-      this.#outputs.addresses,
-      BigInt(wanted.length),
-      wanted,
-    );
+    const used = [this, inputs, outputs, given, wanted];
+    inFlight.add(used);
+    try {
+      await this.#api.run(
+        pointer(this.#session),
+        null,
+        this.#inputs.addresses,
+        given,
+        BigInt(given.length),
+        this.#outputs.addresses,
+        BigInt(wanted.length),
+        wanted,
+      );
+    } finally {
+      inFlight.delete(used);
+    }
   }
   [Symbol.dispose](): void {
     if (this.#session[0] !== 0n) this.#api.releaseSession(pointer(this.#session));
