@@ -33,6 +33,7 @@ import {
   where,
 } from "./ops.ts";
 import {
+  broadcastShapes,
   type CompositeAttrs,
   type CompositeName,
   makeNode,
@@ -72,11 +73,15 @@ export function rmsNorm(x: Node, w: Node, { epsilon }: { epsilon: number }): Nod
  * angle of row t. x [.., T, K]; cos, sin [T, K/2], or any shape that broadcasts to [.., T, K/2].
  */
 export function rope(x: Node, cos: Node, sin: Node): Node {
-  if (last(cos) * 2 !== last(x) || !sameShape(cos.shape, sin.shape)) {
+  const half = [...x.shape.slice(0, -1), last(x) / 2];
+  if (
+    last(cos) * 2 !== last(x) || !sameShape(cos.shape, sin.shape) ||
+    !sameShape(broadcastShapes(half, cos.shape, "rotate"), half)
+  ) {
     throw new Error(
       `Cannot rotate ${showShape(x.shape)} by tables ${showShape(cos.shape)}, ${
         showShape(sin.shape)
-      }: wanted last size ${last(x) / 2}`,
+      }: wanted tables that broadcast to ${showShape(half)}`,
     );
   }
   return same("rope", [x, cos, sin], {});
@@ -312,7 +317,7 @@ function expandTreeAttention(
   const row = reshape(constant(Int32Array.from({ length: t }, (_, i) => i), [t]), [1, t, 1]);
   const seen = compare("le", reshape(index, [b, 1, capacity]), row); // [B,T,C]
   const allowed = reshape(
-    where(seen, reshape(bias, [1, t, capacity]), fill(-1e9)),
+    where(seen, reshape(bias, [1, t, capacity]), fill(-3e38)),
     [b, 1, 1, t, capacity],
   );
   const weights = softmax(add(scores, allowed));

@@ -193,19 +193,23 @@ export function gradients(loss: Node, wrt: readonly Node[]): Node[] {
   if (loss.shape.length !== 0) {
     throw new Error(`Cannot differentiate a value of shape [${loss.shape}]: wanted a scalar`);
   }
-  return sweep([loss], [fill(1)], wrt).map((g, i) => g ?? fill(0, wrt[i].shape));
+  return sweep([loss], [fill(1)], { wrt }).map((g, i) => g ?? fill(0, wrt[i].shape));
 }
 
-/** Vector-Jacobian product: gradients of sum(results * seeds) with respect to `wrt`. */
+/**
+ * Vector-Jacobian product: gradients of sum(results * seeds) with respect to `wrt`. Does not go beyond
+ * `stops`; without them a value of `wrt` may depend on another one.
+ */
 function sweep(
   results: readonly Node[],
   seeds: readonly (Node | undefined)[],
-  wrt: readonly Node[],
+  { wrt, stops = new Set() }: { wrt: readonly Node[]; stops?: ReadonlySet<Node> },
 ): (Node | undefined)[] {
-  const stops = new Set(wrt), order = topological(results, stops);
-  const reaches = new Set<Node>();
+  const order = topological(results, stops), wanted = new Set(wrt);
+  const reaches = new Set<Node>(), passes = new Set<Node>();
   for (const n of order) {
-    if (stops.has(n) || (n.op !== "detach" && n.inputs.some((x) => reaches.has(x)))) reaches.add(n);
+    if (!stops.has(n) && n.op !== "detach" && n.inputs.some((x) => reaches.has(x))) passes.add(n);
+    if (wanted.has(n) || passes.has(n)) reaches.add(n);
   }
   const collected = new Map<Node, Node>(), partsOf = new Map<Node, (Node | undefined)[]>();
   const give = (n: Node, g: Node) => {
@@ -214,7 +218,7 @@ function sweep(
   };
   results.forEach((r, i) => seeds[i] !== undefined && give(r, seeds[i]!));
   for (const n of order.toReversed()) {
-    if (!reaches.has(n) || stops.has(n)) continue;
+    if (!passes.has(n)) continue;
     const dy = collected.get(n);
     if (n.op === "pick") {
       if (dy === undefined) continue;
@@ -236,5 +240,5 @@ function propagate(n: Node, parts: (Node | undefined)[]): (Node | undefined)[] {
   const rule = table[n.op] as Entry<OpName>;
   if (rule === "none") throw new Error(`Cannot differentiate through ${n.op}: it has no gradient`);
   if (rule !== "expand") return rule(n, parts[0]!);
-  return sweep(expand(n), parts, n.inputs);
+  return sweep(expand(n), parts, { wrt: n.inputs, stops: new Set(n.inputs) });
 }

@@ -44,7 +44,7 @@ export function topological(
 
 /**
  * Closes a graph: finds its inputs, computes equal subexpressions once, checks names.
- * @throws on two inputs of one name, or an update of another shape than its input.
+ * @throws on two inputs of one name, or an update of another shape or type than its input.
  */
 export function program(
   outputs: Record<string, Node>,
@@ -66,10 +66,10 @@ export function program(
   }
   for (const [name, n] of Object.entries(newUpdates)) {
     const old = inputs[name];
-    if (old === undefined || String(old.shape) !== String(n.shape)) {
+    if (old === undefined || String(old.shape) !== String(n.shape) || old.dtype !== n.dtype) {
       throw new Error(
-        `Cannot update ${name} with a value [${n.shape}]: ${
-          old ? `the input has shape [${old.shape}]` : "no input has that name"
+        `Cannot update ${name} with a value ${n.dtype} [${n.shape}]: ${
+          old ? `the input is ${old.dtype} [${old.shape}]` : "no input has that name"
         }`,
       );
     }
@@ -84,6 +84,8 @@ function mergeEqual(results: readonly Node[]): Map<Node, Node> {
   for (const n of topological(results)) {
     const inputs = n.inputs.map((x) => merged.get(x)!);
     const attrs = JSON.stringify(n.attrs, (_, v) => {
+      // JSON writes -0 as 0, and both infinities and NaN as null.
+      if (typeof v === "number") return Object.is(v, -0) ? "-0" : String(v);
       if (!ArrayBuffer.isView(v)) return v;
       const array = v as HostArray;
       if (!arrays.has(array)) arrays.set(array, arrays.size);

@@ -70,8 +70,8 @@ export function newBatchCache(
   return { tensors, slots: parts.map((part) => new Cache(part)) };
 }
 
-/** Largest negative number added to a score that must not count; exp of it is exactly 0. */
-export const HIDDEN = -1e9;
+/** Added to a score that must not count: beyond any score, and still finite, so that no NaN can come of it. */
+export const HIDDEN = -3e38;
 
 /** The inputs of a Program of T rows, reused from run to run. */
 export class Rows implements Disposable {
