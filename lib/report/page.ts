@@ -1,0 +1,105 @@
+/**
+ * A report as one self-contained HTML page: figures by Plotly (its code inlined), each with its numbers as a
+ * table, readable in light and dark, without scripts and without a network.
+ */
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import type { Environment } from "./environment.ts";
+import type { Figure } from "./figures.ts";
+
+/** A part of a page. */
+export interface Section {
+  heading: string;
+  text?: string;
+  /** First row is the heading. */
+  table?: readonly (readonly (string | number)[])[];
+  figures?: readonly Figure[];
+}
+
+export interface Page {
+  title: string;
+  lead: string;
+  sections: readonly Section[];
+  environment: Environment;
+}
+
+/** Text made safe for HTML. */
+export function escapeHtml(text: string): string {
+  const safe: Record<string, string> = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+    "'": "&#39;",
+  };
+  return text.replace(/[&<>"']/g, (c) => safe[c]);
+}
+
+function table(rows: readonly (readonly (string | number)[])[]): string {
+  const cells = (row: readonly (string | number)[], tag: "td" | "th") =>
+    row.map((c) =>
+      `<${tag}${typeof c === "number" ? ' class="n"' : ""}>${escapeHtml(String(c))}</${tag}>`
+    ).join("");
+  const [head, ...body] = rows;
+  return `<div class="wide"><table><thead><tr>${cells(head, "th")}</tr></thead><tbody>${
+    body.map((row) => `<tr>${cells(row, "td")}</tr>`).join("")
+  }</tbody></table></div>`;
+}
+
+const STYLE = `
+:root { color-scheme: light dark; --text: #1b1b1b; --soft: #5f6368; --line: #d8dade; --back: #fff; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e6e6e6; --soft: #a0a4a8; --line: #3a3d41; --back: #17181a; }
+}
+body { margin: 0 auto; max-width: 60rem; padding: 2rem 1rem 4rem; background: var(--back); color: var(--text);
+  font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
+h3 { font-size: .95rem; margin: 1.5rem 0 0; } p { max-width: 42rem; } .soft, summary { color: var(--soft); }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; margin: .75rem 0; }
+th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
+td.n { text-align: right; font-variant-numeric: tabular-nums; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 0 2rem; }
+.plot { height: 20rem; } details { font-size: .9rem; }
+`;
+
+/** The page as HTML. */
+export async function renderPage({ title, lead, sections, environment }: Page): Promise<string> {
+  const resolve = createRequire(import.meta.url).resolve;
+  const plotly = await readFile(resolve("plotly.js-cartesian-dist-min"), "utf8");
+  const drawn: Figure[] = [];
+  const figure = (f: Figure) => {
+    drawn.push(f);
+    return `<section><h3>${escapeHtml(f.title)}</h3><div class="plot" id="figure${
+      drawn.length - 1
+    }"></div>` +
+      `<details><summary>numbers</summary>${table(f.table)}</details></section>`;
+  };
+  const body = sections.map(({ heading, text, table: rows, figures = [] }) =>
+    [
+      `<h2>${escapeHtml(heading)}</h2>`,
+      text === undefined ? "" : `<p>${escapeHtml(text)}</p>`,
+      rows === undefined ? "" : table(rows),
+      figures.length > 0 ? `<div class="figures">${figures.map(figure).join("")}</div>` : "",
+    ].join("\n")
+  ).join("\n");
+  // "</" inside a script would end it.
+  const json = JSON.stringify(drawn.map(({ data, layout }) => ({ data, layout }))).replaceAll(
+    "<",
+    "\\u003c",
+  );
+  const where = Object.entries(environment).map(([k, v]) => [k, String(v)]);
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body>
+<h1>${escapeHtml(title)}</h1><p class="soft">${escapeHtml(lead)}</p>
+${body}
+<h2>Where this was measured</h2>
+${table([["what", "value"], ...where])}
+<script>${plotly.replaceAll("</script", "<\\/script")}</script>
+<script>
+${json}.forEach((f, i) =>
+  Plotly.newPlot("figure" + i, f.data, f.layout, { responsive: true, displaylogo: false }));
+</script>
+</body></html>
+`;
+}
