@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { loadSuite } from "../data/suites.ts";
 import { evaluate } from "../eval/run.ts";
-import { type PromptResult } from "../eval/metrics.ts";
+import type { PromptResult } from "../eval/metrics.ts";
 import { type SuiteSummary, summarize } from "../eval/summary.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { readEnvironment } from "../report/environment.ts";

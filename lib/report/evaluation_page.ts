@@ -2,7 +2,7 @@
 import type { SuiteSummary } from "../eval/summary.ts";
 import type { Environment } from "./environment.ts";
 import { acceptanceCurves, speedupBars, tauBySuite, timeBreakdown } from "./figures.ts";
-import { type Page, type Section } from "./page.ts";
+import type { Page, Section } from "./page.ts";
 import { withInterval } from "./table.ts";
 
 /** Rows of the summary table; the first is the heading. */

@@ -3,7 +3,7 @@
  * written in place where that is safe and into a second buffer otherwise. Lowering is in `lower.ts`.
  */
 import type { HostArray, Node, Shape } from "../../graph/node.ts";
-import { type Program, topological } from "../../graph/program.ts";
+import type { Program } from "../../graph/program.ts";
 import {
   type Backend,
   checkInputs,
@@ -46,25 +46,23 @@ class OnnxTensor implements Tensor {
 }
 
 /** Ops whose result at an index depends on the inputs at that index only: they may write over an input. */
-const POINTWISE = new Set(["unary", "binary", "where", "detach"]);
+const POINTWISE: ReadonlySet<string> = new Set(["unary", "binary", "where"]);
 
 /**
- * May the update be written over the input while the program runs? Yes when everything that reads the
- * input is needed to compute the update (so it has run before the last op writes), and that last op either
- * does not read the input or reads it index by index.
+ * May the update be written over the input while the program runs? Yes when the op that makes the update is
+ * the input's only reader and reads an element no later than it writes it, and nobody else is to receive
+ * the old value.
  */
 export function updatesInPlace(program: Program, name: string): boolean {
   const source: Node = program.inputs[name], result = program.updates[name];
   const producer = result.op === "pick" ? result.inputs[0] : result;
-  // The attention operator shares past and present caches by contract.
-  if (producer.op === "treeAttention") return true;
-  const needed = new Set(topological([result]));
-  // A moment is read once inside AdamW, before its new value is written; the parameter is read again.
-  const lastReader = (n: Node) =>
-    n.op === "adamw" ? n.inputs.indexOf(source) >= 2 : POINTWISE.has(n.op);
-  return program.order.every((n) =>
-    !n.inputs.includes(source) || (n === producer ? lastReader(n) : needed.has(n))
-  );
+  const others = Object.entries(program.updates).filter(([k]) => k !== name).map(([, n]) => n);
+  if ([...Object.values(program.outputs), ...others].includes(source)) return false;
+  // Attention shares past and present caches by contract. AdamW reads a moment once, before it writes it;
+  // the parameter it reads again.
+  const safe = producer.op === "treeAttention" || POINTWISE.has(producer.op) ||
+    (producer.op === "adamw" && producer.inputs.indexOf(source) >= 2);
+  return safe && program.order.every((n) => n === producer || !n.inputs.includes(source));
 }
 
 /** The backend with the runner it uses. */

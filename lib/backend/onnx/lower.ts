@@ -212,6 +212,16 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
   },
 };
 
+/**
+ * Can the native operator take these sizes? GroupQueryAttention wants head sizes in steps of 16, several rows
+ * of one sequence or one row of several, and takes T = C for a first prompt, whose rules are others.
+ */
+function fits(n: Node): boolean {
+  if (n.op !== "treeAttention") return true;
+  const [batch, rows] = n.inputs[0].shape, [, , capacity, headSize] = n.inputs[1].shape;
+  return headSize % 16 === 0 && (batch === 1 || rows === 1) && rows < capacity;
+}
+
 /** A lowered program: the model, and the order in which a run takes its values. */
 export interface Lowered {
   readonly model: OnnxModel;
@@ -239,7 +249,7 @@ export function lower(program: Program, weights: ReadonlySet<string> = new Set()
       return [(primitives[n.op as PrimitiveName] as Rule<PrimitiveName>)(n as never, inputs, e)];
     }
     const native = natives[n.op] as CompositeRule<CompositeName> | undefined;
-    if (native !== undefined) return native(n as never, inputs, e);
+    if (native !== undefined && fits(n)) return native(n as never, inputs, e);
     return expand(n).map((x) => lowerNode(x)[0]);
   };
   for (const n of program.order) lowerNode(n);
