@@ -2,7 +2,7 @@
  * The frame of every task: options declared once, `--help` made from them, errors as one line, `--json` as
  * one object on standard output, Ctrl-C as a signal. A task file parses with this, calls `lib`, prints.
  */
-import { basename } from "node:path";
+import process from "node:process";
 import { parseArgs, styleText } from "node:util";
 
 /** One option of a task. */
@@ -12,6 +12,7 @@ export interface Option {
   default?: string | number | boolean;
   choices?: readonly string[];
   minimum?: number;
+  maximum?: number;
 }
 
 type Value<O extends Option> = O extends { type: "boolean" } ? boolean
@@ -69,18 +70,31 @@ function convert(key: string, option: Option, text: string | boolean): string | 
     throw new Error(`--${key} is ${text}, wanted one of ${option.choices.join(", ")}`);
   }
   if (option.type === "string") return text;
-  const value = Number(text);
-  const wanted = option.type === "integer" ? "a whole number" : "a number";
+  const value = Number(text), { minimum = -Infinity, maximum = Infinity } = option;
+  const whole = option.type === "integer";
   if (
-    text === "" || !Number.isFinite(value) ||
-    (option.type === "integer" && !Number.isInteger(value))
+    String(text).trim() === "" || !Number.isFinite(value) || (whole && !Number.isInteger(value)) ||
+    value < minimum || value > maximum
   ) {
-    throw new Error(`--${key} is ${text}, wanted ${wanted}`);
-  }
-  if (option.minimum !== undefined && value < option.minimum) {
-    throw new Error(`--${key} is ${text}, wanted ${wanted} from ${option.minimum}`);
+    const from = option.minimum === undefined ? "" : ` from ${minimum}`;
+    const to = option.maximum === undefined ? "" : ` to ${maximum}`;
+    throw new Error(
+      `--${key} is ${text || "empty"}, wanted a ${whole ? "whole " : ""}number${from}${to}`,
+    );
   }
   return value;
+}
+
+/** `--score -2` as `--score=-2`: the parser takes a dash for an option. */
+function joinNegative(args: readonly string[], options: Record<string, Option>): string[] {
+  const joined: string[] = [];
+  for (const arg of args) {
+    const last = joined.at(-1) ?? "", option = options[last.slice(2)];
+    const takesIt = last.startsWith("--") && option !== undefined && option.type !== "boolean";
+    if (takesIt && /^-\.?\d/.test(arg)) joined[joined.length - 1] = `${last}=${arg}`;
+    else joined.push(arg);
+  }
+  return joined;
 }
 
 /** Parses arguments against declared options. @throws naming the option, found and wanted. */
@@ -91,7 +105,7 @@ export function parseOptions<S extends Record<string, Option>>(
   const all: Record<string, Option> = { ...options, json: JSON_OPTION, help: HELP_OPTION };
   const { values } = parseArgs({
     // A lone -- comes from task runners that separate their own options.
-    args: args.filter((a) => a !== "--"),
+    args: joinNegative(args.filter((a) => a !== "--"), all),
     options: Object.fromEntries(
       Object.entries(all).map((
         [k, o],
@@ -109,12 +123,21 @@ export function parseOptions<S extends Record<string, Option>>(
   return Object.fromEntries(parsed);
 }
 
-/** Paths in messages relative to where the task was started. */
-function readable(message: string): string {
-  return message.replaceAll(`${Deno.cwd()}/`, "");
+/** What went wrong as one line; paths relative to where the task was started. */
+export function errorLine(cause: unknown, { name, folder }: { name: string; folder: string }) {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const line = message.replaceAll(`file://${folder}/`, "").replaceAll(`${folder}/`, "");
+  const isUsage = cause instanceof TypeError && "code" in cause &&
+    String(cause.code).startsWith("ERR_PARSE_ARGS");
+  // The parser's advice after its first sentence is about things that tasks do not have.
+  if (isUsage) return `${line.split(/\. |\n/)[0]}; see deno task ${name} --help`;
+  return line.trim().replace(/\s*\n\s*/g, " ");
 }
 
-/** Runs a task: the last statement of each task's file. Exit code 0, or 1 after one line of error. */
+/**
+ * Runs a task: the last statement of each task's file. Exit code 0, 1 after one line of error, 130 after
+ * Ctrl-C. `GRIFFIN_STACK=1` adds the error's stack, for those who look for its cause.
+ */
 export async function runCommand<S extends Record<string, Option>>(
   command: Command<S>,
   action: (options: Values<S>, io: Io) => Promise<void>,
@@ -137,14 +160,8 @@ export async function runCommand<S extends Record<string, Option>>(
       signal: abort.signal,
     });
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    console.error(`${styleText("red", "error")}: ${readable(message)}`);
-    if (
-      cause instanceof TypeError && "code" in cause &&
-      String(cause.code).startsWith("ERR_PARSE_ARGS")
-    ) {
-      console.error(`see deno task ${basename(command.name)} --help`);
-    }
+    const label = styleText("red", "error", { stream: process.stderr });
+    console.error(`${label}: ${errorLine(cause, { name: command.name, folder: Deno.cwd() })}`);
     if (Deno.env.get("GRIFFIN_STACK") === "1" && cause instanceof Error) console.error(cause.stack);
     Deno.exit(1);
   }

@@ -4,6 +4,7 @@ import { openOnnxBackend } from "../backend/onnx/backend.ts";
 import { openExamples } from "../data/features.ts";
 import { generateData } from "../data/generate.ts";
 import { takePrompts } from "../data/prompts.ts";
+import { checkSampling } from "../decode/sample.ts";
 import { loadTarget } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { runCommand } from "./command.ts";
@@ -30,6 +31,7 @@ await runCommand({
     greedy: {
       type: "number",
       minimum: 0,
+      maximum: 1,
       default: 0.5,
       describe: "share of answers made greedily",
     },
@@ -37,10 +39,11 @@ await runCommand({
     seed: { type: "integer", default: 0, describe: "of prompts and answers" },
   },
 }, async (options, { say, result, signal }) => {
+  const sampling = { temperature: options.temperature, topK: 0, topP: options["top-p"] };
+  checkSampling(sampling);
   using backend = await openOnnxBackend();
   const target = await loadTarget(options.target, { backend });
   const tokenizer = await loadTokenizer(options.target);
-  const sampling = { temperature: options.temperature, topK: 0, topP: options["top-p"] };
   const summary: Record<string, unknown> = {};
   for (
     const [part, count] of [["train", options.count], ["validation", options.validation]] as const

@@ -1,9 +1,9 @@
 /** Options that tasks which decode have in common, and what they open from them. */
 import { openOnnxBackend } from "../backend/onnx/backend.ts";
 import { DraftDecoder } from "../decode/draft.ts";
-import type { Sampling } from "../decode/sample.ts";
+import { checkSampling, type Sampling } from "../decode/sample.ts";
 import { TargetDecoder } from "../decode/target.ts";
-import type { TreeShape } from "../decode/tree.ts";
+import { checkTreeShape, type TreeShape } from "../decode/tree.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Values } from "./command.ts";
@@ -12,13 +12,28 @@ import type { Values } from "./command.ts";
 export const DECODING_OPTIONS = {
   target: { type: "string", default: "data/target", describe: "target folder" },
   draft: { type: "string", default: "data/draft", describe: "draft folder" },
-  tokens: { type: "integer", minimum: 1, default: 128, describe: "new tokens at most" },
-  temperature: { type: "number", default: 0, describe: "0 is greedy" },
-  "top-k": { type: "integer", default: 0, describe: "keep the k most likely tokens; 0 keeps all" },
+  tokens: { type: "integer", minimum: 2, default: 128, describe: "new tokens at most" },
+  temperature: { type: "number", minimum: 0, default: 0, describe: "0 is greedy" },
+  "top-k": {
+    type: "integer",
+    minimum: 0,
+    default: 0,
+    describe: "keep the k most likely tokens; 0 keeps all",
+  },
   "top-p": { type: "number", default: 1, describe: "keep the most likely tokens up to this sum" },
-  depth: { type: "integer", default: 5, describe: "levels of the tree" },
-  width: { type: "integer", default: 3, describe: "children of a node, nodes expanded on a level" },
-  budget: { type: "integer", default: 8, describe: "nodes verified at a time, root included" },
+  depth: { type: "integer", minimum: 1, default: 5, describe: "levels of the tree" },
+  width: {
+    type: "integer",
+    minimum: 1,
+    default: 3,
+    describe: "children of a node, nodes expanded on a level",
+  },
+  budget: {
+    type: "integer",
+    minimum: 2,
+    default: 8,
+    describe: "nodes verified at a time, root included",
+  },
   "minimum-score": {
     type: "number",
     default: -2.5,
@@ -41,6 +56,8 @@ export async function openDecoding(options: Values<typeof DECODING_OPTIONS>) {
     topP: options["top-p"],
   };
   const tree: TreeShape = { depth: options.depth, width: options.width, budget: options.budget };
+  checkSampling(sampling);
+  checkTreeShape(tree);
   const backend = await openOnnxBackend();
   const loaded = await loadTarget(options.target, { backend });
   const tokenizer = await loadTokenizer(options.target);

@@ -101,7 +101,6 @@ await runCommand({
       say(`step ${step}: ${final} exists`);
       continue;
     }
-    await mkdir(folder, { recursive: true });
     const recipe: Recipe = {
       ...DEFAULT_RECIPE,
       passes: step,
@@ -133,6 +132,8 @@ await runCommand({
         break;
       }
       const event = next.value;
+      // Made only now: a run that is refused leaves nothing behind.
+      await mkdir(folder, { recursive: true });
       await appendFile(join(folder, "metrics.jsonl"), `${JSON.stringify(event)}\n`);
       if (event.type === "step") {
         const { step: done, total, secondsLeft } = event;

@@ -8,7 +8,7 @@ import { type Draft, placeDraft, type Target } from "../model/load.ts";
 import { type Cache, newCache, Rows } from "../model/placement.ts";
 import type { Tree } from "./ancestry.ts";
 import { rowSizeFor } from "./target.ts";
-import { type Frontier, growTree, type TopK, type TreeShape } from "./tree.ts";
+import { checkTreeShape, type Frontier, growTree, type TopK, type TreeShape } from "./tree.ts";
 
 interface Compiled {
   run: Executable;
@@ -23,6 +23,8 @@ interface DraftRows extends TopK {
 
 /** A chunk of accepted rows is at most this long. */
 const CHUNK = 64;
+/** Forwarded levels of a tree that the cache has room for; the level after the last is not forwarded. */
+const LEVELS = 16;
 
 /** Compiled draft for trees of one width. */
 export class DraftDecoder implements Disposable {
@@ -50,9 +52,27 @@ export class DraftDecoder implements Disposable {
     this.#eightBit = eightBit;
     this.#weights = placeDraft(draft, { backend, target, eightBit });
     // Tree rows (all levels) and padding stand behind the last position.
-    this.#capacity = target.config.positions + 64 * Math.ceil(16 * width / 64) + CHUNK;
+    this.#capacity = target.config.positions + 64 * Math.ceil(LEVELS * width / 64) + CHUNK;
   }
 
+  /** @throws when trees of this shape cannot be drafted: another width, or more levels than the cache holds. */
+  checkShape(shape: TreeShape): void {
+    checkTreeShape(shape);
+    if (shape.width !== this.width) {
+      throw new Error(
+        `Cannot draft a tree of width ${shape.width}: this draft was compiled for width ${this.width}`,
+      );
+    }
+    if (shape.depth > LEVELS + 1) {
+      throw new Error(
+        `Cannot draft a tree of depth ${shape.depth}: wanted at most ${
+          LEVELS + 1
+        }, the cache has no room for more`,
+      );
+    }
+  }
+
+  /** An empty cache for one sequence. */
   newCache(): Cache {
     return newCache(this.#backend, this.#draft.config, { capacity: this.#capacity, layers: 1 });
   }
@@ -76,6 +96,17 @@ export class DraftDecoder implements Disposable {
       this.#sizes.set(size, found);
     }
     return found;
+  }
+
+  /**
+   * Compiles what forwards of these many rows need, so that none waits for it later; long chains are cut as
+   * they will be.
+   */
+  async prepare(counts: Iterable<number>): Promise<void> {
+    for (const n of counts) {
+      if (n > CHUNK) await this.#compiled(CHUNK);
+      await this.#compiled(rowSizeFor(n % CHUNK || CHUNK));
+    }
   }
 
   async #forward(
@@ -128,12 +159,19 @@ export class DraftDecoder implements Disposable {
   /**
    * Drafts a tree: `ids` [n] are the tokens after the accepted rows whose features [n, D] are given; the
    * last of them is the tree's root.
+   * @throws when the shape does not fit this decoder (see {@link checkShape}), or features do not fit the ids.
    */
   async draft(
     { ids, features }: { ids: Int32Array; features: Float32Array },
     { shape, cache, minimumScore }: { shape: TreeShape; cache: Cache; minimumScore?: number },
   ): Promise<Tree> {
+    this.checkShape(shape);
     const d = this.#draft.config.width, k = this.width, prefix = cache.length + ids.length;
+    if (ids.length === 0 || features.length !== ids.length * d) {
+      throw new Error(
+        `Cannot draft from ${ids.length} tokens and ${features.length} feature values: wanted ${d} values for each of at least one token`,
+      );
+    }
     const { first, regress } = await this.#accept(ids, { features, cache });
     let parents = regress;
     const expand = async ({ level, tokens, featureRows, ancestors }: Frontier) => {

@@ -8,7 +8,7 @@ import type { DraftDecoder } from "./draft.ts";
 import { depthsOf } from "./ancestry.ts";
 import { argmax, checkSampling, draw, GREEDY, processLogits, type Sampling } from "./sample.ts";
 import type { TargetDecoder } from "./target.ts";
-import { checkTreeShape, type TreeShape } from "./tree.ts";
+import type { TreeShape } from "./tree.ts";
 import { chanceFrom, type Verdict, verifyGreedy, verifySampled } from "./verify.ts";
 
 /** Settings of one generation. */
@@ -125,7 +125,7 @@ export async function* speculate(
 ): AsyncGenerator<GenerationEvent> {
   const { sampling, random, ending, choose, distribution } = begin(target, prompt, options);
   const { draft, tree: shape, minimumScore } = options;
-  checkTreeShape(shape);
+  draft.checkShape(shape);
   const { vocabulary, width } = target.target.config;
   const chance = random === undefined ? undefined : chanceFrom(random);
   const verify = (tree: Parameters<typeof verifyGreedy>[0], logits: Float32Array): Verdict => {

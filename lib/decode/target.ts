@@ -61,6 +61,17 @@ export class TargetDecoder implements Disposable {
     return found;
   }
 
+  /**
+   * Compiles what forwards of these many rows need, so that none waits for it later; long chains are cut as
+   * they will be.
+   */
+  async prepare(counts: Iterable<number>): Promise<void> {
+    for (const n of counts) {
+      if (n > LARGEST) await this.#compiled(LARGEST);
+      await this.#compiled(rowSizeFor(n % LARGEST || LARGEST));
+    }
+  }
+
   async #forward(n: number, cache: Cache, place: (rows: Rows) => void): Promise<TargetRows> {
     const { run, rows } = await this.#compiled(rowSizeFor(n));
     place(rows);

@@ -9,7 +9,8 @@ import {
   speculate,
   type SpeculateOptions,
 } from "../decode/generate.ts";
-import type { TargetDecoder } from "../decode/target.ts";
+import { rowSizeFor, type TargetDecoder } from "../decode/target.ts";
+import type { Target } from "../model/load.ts";
 import { random } from "../random.ts";
 import type { GenerationEvent } from "../report/events.ts";
 import { encodePrompt } from "../text/chat.ts";
@@ -37,7 +38,28 @@ export async function record(events: AsyncIterable<GenerationEvent>): Promise<Ge
   return out;
 }
 
-/** Runs a suite. One prompt is decoded beforehand, unrecorded, so that nothing is compiled in the measurement. */
+/** The prompts of a suite. @throws naming the first that does not fit, before any is decoded. */
+function encodeSuite(
+  { name, questions }: Suite,
+  { tokenizer, target: { folder, config } }: { tokenizer: Tokenizer; target: Target },
+) {
+  return questions.map(({ id, category, text }) => {
+    const prompt = encodePrompt(tokenizer, [{ role: "user", content: text }]);
+    if (prompt.length >= config.positions) {
+      throw new Error(
+        `Cannot ask question ${id} of suite ${name}: it has ${prompt.length} tokens, ` +
+          `${folder} knows ${config.positions} positions`,
+      );
+    }
+    return { id, category, prompt };
+  });
+}
+
+/**
+ * Runs a suite. Beforehand everything is compiled and one prompt decoded, unrecorded, so that the measurement
+ * waits for neither.
+ * @throws when a question is longer than the target's positions, or settings are out of range.
+ */
 export async function* evaluate(
   target: TargetDecoder,
   suite: Suite,
@@ -50,10 +72,16 @@ export async function* evaluate(
     signal,
     random: random(seed, kind, id),
   });
+  const questions = encodeSuite(suite, { tokenizer, target: target.target });
+  const lengths = questions.map(({ prompt }) => prompt.length);
+  const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
+  // A tree has at most `budget` rows; a round accepts at most `depth + 1` tokens, which the draft then reads.
+  draft.checkShape(tree);
+  await target.prepare([...upTo(rowSizeFor(tree.budget)), ...lengths]);
+  await draft.prepare([...upTo(tree.depth + 1), tree.width, ...lengths]);
   let warm = false;
-  for (const { id, category, text } of suite.questions) {
+  for (const { id, category, prompt } of questions) {
     if (signal?.aborted) return;
-    const prompt = encodePrompt(tokenizer, [{ role: "user", content: text }]);
     const plainly = () => record(generate(target, prompt, settings(id, "plain")));
     const speculatively = () =>
       record(speculate(target, prompt, {

@@ -12,6 +12,7 @@ export interface Interval {
 
 /**
  * Interval of a statistic of prompts. Ratios of sums must be computed by `statistic` from the drawn items.
+ * Draws without a value (a ratio of nothing) are left out; NaN where no draw has one.
  * @throws when there are no items.
  */
 export function bootstrap<T>(
@@ -26,6 +27,8 @@ export function bootstrap<T>(
     () => statistic(Array.from(items, () => items[from.integer(items.length)])),
   ).filter(Number.isFinite).sort();
   const at = (share: number) =>
-    values[Math.min(values.length - 1, Math.floor(share * values.length))];
+    values.length === 0
+      ? NaN
+      : values[Math.min(values.length - 1, Math.floor(share * values.length))];
   return { low: at(0.025), high: at(0.975) };
 }

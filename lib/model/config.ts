@@ -2,8 +2,8 @@
  * Model configurations read from Hugging Face `config.json` files: what they must hold, checked with one
  * clear error each. Not weights: see `llama.ts` and `draft.ts`, which build graphs from these.
  */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type Json, readJson } from "../io/json.ts";
 
 /** Sizes shared by targets and drafts. Letters as in `lib/graph/node.ts`. */
 export interface DecoderConfig {
@@ -41,25 +41,6 @@ export interface DraftConfig extends DecoderConfig {
   head: "dual" | "single";
   /** Identity of the target it was trained for (hash of its weights), if known. */
   target?: string;
-}
-
-type Json = Record<string, unknown>;
-
-/** Reads a JSON file. @throws naming the file when it is missing or not a JSON object. */
-export async function readJson(path: string): Promise<Json> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch {
-    throw new Error(`Cannot read ${path}: no such file, wanted a JSON file`);
-  }
-  try {
-    const value = JSON.parse(text);
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error();
-    return value as Json;
-  } catch {
-    throw new Error(`Cannot read ${path}: found text that is not a JSON object`);
-  }
 }
 
 function integer(json: Json, { key, file, fallback }: {

@@ -4,10 +4,11 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Backend, Params } from "../backend/backend.ts";
-import { sameShape, type Shape } from "../graph/node.ts";
+import { sameShape, type Shape, sizeOf } from "../graph/node.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
+import { readJson } from "../io/json.ts";
 import { openSafetensors, type TensorSource, writeSafetensors } from "../io/safetensors.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import {
@@ -42,24 +43,40 @@ const MERGED: Record<string, string[]> = {
   "mlp.gate_up_proj": ["mlp.gate_proj", "mlp.up_proj"],
 };
 
-function sourcesOf(name: string): string[] {
+/** The published matrices behind one of the Program's, top first, and the shape of each. */
+function sourcesOf(
+  name: string,
+  { shape, config }: { shape: Shape; config: TargetConfig },
+): [name: string, shape: Shape][] {
   const merged = Object.keys(MERGED).find((m) => name.includes(m));
-  return merged === undefined ? [name] : MERGED[merged].map((part) => name.replace(merged, part));
+  if (merged === undefined) return [[name, shape]];
+  const { heads, kvHeads, headSize: k, inner } = config;
+  const rows = merged.startsWith("mlp") ? [inner, inner] : [heads * k, kvHeads * k, kvHeads * k];
+  return MERGED[merged].map((part, i) => [name.replace(merged, part), [rows[i], shape[1]]]);
 }
 
-function readChecked(file: TensorSource, name: string, columns: Shape): Float32Array {
+function readChecked(file: TensorSource, name: string, wanted: Shape): Float32Array {
   const { shape } = file.info(name);
-  if (!sameShape(shape.slice(1), columns)) {
+  if (!sameShape(shape, wanted)) {
     throw new Error(
-      `Cannot use ${file.path}: ${name} is [${shape}], its configuration wants rows of [${columns}]`,
+      `Cannot use ${file.path}: ${name} is [${shape}], config.json wants [${wanted}]`,
     );
   }
   return file.readFloat32(name);
 }
 
-async function hashFile(path: string): Promise<string> {
+/** Hash of a weight file, or of all shards that an index names. */
+async function hashWeights(path: string): Promise<string> {
+  const placed = path.endsWith(".index.json")
+    ? Object.values((await readJson(path)).weight_map as Record<string, string>)
+    : undefined;
+  const files = placed === undefined
+    ? [path]
+    : [...new Set(placed)].sort().map((name) => join(dirname(path), name));
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
+  for (const file of files) {
+    for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array);
+  }
   return hash.digest("hex").slice(0, 16);
 }
 
@@ -75,15 +92,10 @@ export async function loadTarget(
   using file = openCheckpoint(folder);
   const weights: Params = {};
   for (const [name, shape] of Object.entries(targetShapes(config))) {
-    const parts = sourcesOf(name).map((n) => readChecked(file, n, shape.slice(1)));
-    const total = parts.reduce((n, p) => n + p.length, 0);
-    if (total !== shape.reduce((a, b) => a * b, 1)) {
-      throw new Error(
-        `Cannot use ${file.path}: ${sourcesOf(name).join(" + ")} hold ${total} values, ` +
-          `config.json wants ${shape.join(" x ")}`,
-      );
-    }
-    const data = parts.length === 1 ? parts[0] : new Float32Array(total);
+    const parts = sourcesOf(name, { shape, config }).map(([n, wanted]) =>
+      readChecked(file, n, wanted)
+    );
+    const data = parts.length === 1 ? parts[0] : new Float32Array(sizeOf(shape));
     if (parts.length > 1) {
       let at = 0;
       for (const p of parts) {
@@ -93,7 +105,7 @@ export async function loadTarget(
     }
     weights[name] = backend.tensor(data, shape);
   }
-  return { folder, config, weights, identity: await hashFile(file.path) };
+  return { folder, config, weights, identity: await hashWeights(file.path) };
 }
 
 /** The embedding and LM head of a target, which its draft shares. */

@@ -14,84 +14,100 @@ export interface Figure {
   table: (string | number)[][];
 }
 
+/** One colour a suite or a pass, the same in every figure. */
 const COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"];
-const GREY = "#808080", FAINT = "rgba(128,128,128,0.3)";
+const GREY = "#7a7a7a", FAINT = "rgba(128,128,128,0.3)";
+/** Parts of a round; not the colours of suites. */
+const PARTS = [
+  { name: "draft", key: "draftMs", color: "#56B4E9" },
+  { name: "verify", key: "verifyMs", color: "#D55E00" },
+  { name: "host", key: "hostMs", color: "#999999" },
+] as const;
 
-function layout(x: string, y: string, more: Record<string, unknown> = {}): Record<string, unknown> {
-  const axis = (title: string) => ({
-    title: { text: title },
-    gridcolor: FAINT,
-    zerolinecolor: FAINT,
-    automargin: true,
-  });
+type Layout = Record<string, unknown>;
+
+function axis(title: string, more: Layout = {}): Layout {
+  const grid = { gridcolor: FAINT, zerolinecolor: FAINT, automargin: true };
+  return { title: { text: title, font: { size: 13 } }, ...grid, ...more };
+}
+
+function layout(axes: { xaxis: Layout; yaxis: Layout }, more: Layout = {}): Layout {
   return {
+    height: 320,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: GREY, family: "system-ui, sans-serif", size: 13 },
     colorway: COLORS,
-    margin: { t: 16, r: 16, b: 48, l: 56 },
-    xaxis: axis(x),
-    yaxis: { ...axis(y), rangemode: "tozero" },
-    legend: { orientation: "h", y: 1.12 },
+    margin: { t: 16, r: 24, b: 48, l: 56 },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", traceorder: "normal" },
+    ...axes,
     ...more,
   };
 }
 
-const round = (x: number) => Math.round(x * 1000) / 1000;
-
-function errors(value: number, [low, high]: readonly [number, number]) {
-  return { above: high - value, below: value - low };
+/** A layout of one horizontal bar a suite, the first on top; long names have room at the left. */
+function barLayout(rows: readonly unknown[], { values, ...more }: Layout & { values: string }) {
+  const suites = axis("", { autorange: "reversed", type: "category", ticksuffix: " " });
+  const axes = { xaxis: axis(values, { rangemode: "tozero" }), yaxis: suites };
+  return layout(axes, { height: 120 + 44 * rows.length, ...more });
 }
 
-function barsWithIntervals(
-  rows: readonly { name: string; value: number; interval: readonly [number, number] }[],
-): Record<string, unknown> {
-  const bounds = rows.map((r) => errors(r.value, r.interval));
+const round = (x: number) => Math.round(x * 1000) / 1000;
+
+interface Bar {
+  name: string;
+  value: number;
+  interval: readonly [number, number];
+}
+
+function barsWithIntervals(rows: readonly Bar[]): Record<string, unknown> {
   return {
     type: "bar",
-    x: rows.map((r) => r.name),
-    y: rows.map((r) => r.value),
+    orientation: "h",
+    y: rows.map((r) => r.name),
+    x: rows.map((r) => r.value),
     marker: { color: rows.map((_, i) => COLORS[i % COLORS.length]) },
-    error_y: {
+    error_x: {
       type: "data",
       symmetric: false,
-      array: bounds.map((b) => b.above),
-      arrayminus: bounds.map((b) => b.below),
-      color: GREY,
+      array: rows.map(({ value, interval: [, high] }) => high - value),
+      arrayminus: rows.map(({ value, interval: [low] }) => value - low),
+      // Seen on bars, on white and on black.
+      color: "#999999",
+      thickness: 2,
     },
-    width: 0.5,
+    width: 0.6,
   };
 }
 
+const barTable = (what: string, rows: readonly Bar[]) => [
+  ["suite", what, "low", "high"],
+  ...rows.map((r) => [r.name, round(r.value), ...r.interval.map(round)]),
+];
+
 /** tau of each suite with its interval. */
 export function tauBySuite(suites: readonly SuiteSummary[]): Figure {
+  const rows = suites.map((s) => ({ name: s.suite, value: s.tau, interval: s.tau_ci }));
   return {
-    title: "Acceptance length (tau) by suite, 95 % interval",
-    data: [
-      barsWithIntervals(suites.map((s) => ({ name: s.suite, value: s.tau, interval: s.tau_ci }))),
-    ],
-    layout: layout("suite", "tau: tokens a target forward"),
-    table: [
-      ["suite", "tau", "low", "high"],
-      ...suites.map((s) => [s.suite, round(s.tau), ...s.tau_ci.map(round)]),
-    ],
+    title: "Acceptance length (tau), 95 % interval",
+    data: [barsWithIntervals(rows)],
+    layout: barLayout(rows, { values: "tau: tokens a target forward" }),
+    table: barTable("tau", rows),
   };
 }
 
 /** Speedup over plain decoding of each suite, prefill excluded. */
 export function speedupBars(suites: readonly SuiteSummary[]): Figure {
   const rows = suites.map((s) => ({ name: s.suite, value: s.speedup, interval: s.speedup_ci }));
-  const line = { type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1 };
+  const plain = { type: "line", yref: "paper", y0: 0, y1: 1, x0: 1, x1: 1 };
   return {
     title: "Speedup over plain decoding, 95 % interval",
     data: [barsWithIntervals(rows)],
-    layout: layout("suite", "times plain decoding", {
-      shapes: [{ ...line, line: { color: GREY, dash: "dot" } }],
+    layout: barLayout(rows, {
+      values: "times plain decoding",
+      shapes: [{ ...plain, line: { color: GREY, dash: "dot" } }],
     }),
-    table: [
-      ["suite", "speedup", "low", "high"],
-      ...rows.map((r) => [r.name, round(r.value), ...r.interval.map(round)]),
-    ],
+    table: barTable("speedup", rows),
   };
 }
 
@@ -106,8 +122,9 @@ export function acceptanceCurves(suites: readonly SuiteSummary[]): Figure {
       x: s.acceptance_by_depth.map((d) => d.depth),
       y: s.acceptance_by_depth.map((d) => d.share),
     })),
-    layout: layout("depth in the tree", "share accepted", {
-      yaxis: { title: { text: "share accepted" }, range: [0, 1], gridcolor: FAINT },
+    layout: layout({
+      xaxis: axis("depth in the tree", { dtick: 1 }),
+      yaxis: axis("share accepted", { range: [0, 1.05] }),
     }),
     table: [
       ["suite", "depth", "share", "accepted", "reached"],
@@ -120,25 +137,26 @@ export function acceptanceCurves(suites: readonly SuiteSummary[]): Figure {
 
 /** Where a round's time goes. */
 export function timeBreakdown(suites: readonly SuiteSummary[]): Figure {
-  const parts = [["draft", "draftMs"], ["verify", "verifyMs"], ["host", "hostMs"]] as const;
   return {
     title: "Milliseconds a round",
-    data: parts.map(([name, key]) => ({
+    data: PARTS.map(({ name, key, color }) => ({
       type: "bar",
       orientation: "h",
       name,
       y: suites.map((s) => s.suite),
       x: suites.map((s) => s.ms_per_round[key]),
+      marker: { color },
+      width: 0.6,
     })),
-    layout: layout("ms", "", { barmode: "stack" }),
+    layout: barLayout(suites, { values: "ms", barmode: "stack", height: 150 + 44 * suites.length }),
     table: [
-      ["suite", "draft", "verify", "host"],
-      ...suites.map((s) => [s.suite, ...parts.map(([, key]) => round(s.ms_per_round[key]))]),
+      ["suite", ...PARTS.map(({ name }) => name)],
+      ...suites.map((s) => [s.suite, ...PARTS.map(({ key }) => round(s.ms_per_round[key]))]),
     ],
   };
 }
 
-/** Loss and top-1 accuracy of each pass over the updates of a run, smoothed by blocks. */
+/** Top-1 accuracy of each pass over the updates of a run, averaged over blocks: `points` of them at most. */
 export function trainingCurves(events: readonly TrainingEvent[], { points = 100 } = {}): Figure {
   const steps = events.filter((e) => e.type === "step");
   const block = Math.max(1, Math.ceil(steps.length / points)),
@@ -151,7 +169,7 @@ export function trainingCurves(events: readonly TrainingEvent[], { points = 100 
     rows.reduce((s, r) => s + r.passes[pass].top1, 0) / rows.length;
   const x = blocks.map((rows) => rows[rows.length - 1].step);
   return {
-    title: "Training: share of true tokens that the draft puts first, by pass",
+    title: "True tokens that the draft puts first, by pass",
     data: Array.from({ length: passes }, (_, pass) => ({
       type: "scatter",
       mode: "lines",
@@ -159,7 +177,10 @@ export function trainingCurves(events: readonly TrainingEvent[], { points = 100 
       x,
       y: blocks.map((rows) => mean(rows, pass)),
     })),
-    layout: layout("update", "top-1"),
+    layout: layout({
+      xaxis: axis("update"),
+      yaxis: axis("top-1", { rangemode: "tozero" }),
+    }),
     table: [
       ["update", ...Array.from({ length: passes }, (_, p) => `pass ${p + 1}`)],
       ...blocks.map((rows, i) => [

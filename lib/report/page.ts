@@ -1,11 +1,13 @@
 /**
  * A report as one self-contained HTML page: figures by Plotly (its code inlined), each with its numbers as a
- * table, readable in light and dark, without scripts and without a network.
+ * table, readable in light and dark. It asks the network for nothing, and its policy forbids it to; without
+ * scripts all its numbers still stand. What goes on a page of an evaluation: `evaluation_page.ts`.
  */
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import type { Environment } from "./environment.ts";
 import type { Figure } from "./figures.ts";
+import { numericColumns } from "./table.ts";
 
 /** A part of a page. */
 export interface Section {
@@ -36,15 +38,20 @@ export function escapeHtml(text: string): string {
 }
 
 function table(rows: readonly (readonly (string | number)[])[]): string {
+  const numeric = numericColumns(rows);
   const cells = (row: readonly (string | number)[], tag: "td" | "th") =>
-    row.map((c) =>
-      `<${tag}${typeof c === "number" ? ' class="n"' : ""}>${escapeHtml(String(c))}</${tag}>`
+    row.map((cell, c) =>
+      `<${tag}${numeric[c] ? ' class="n"' : ""}>${escapeHtml(String(cell))}</${tag}>`
     ).join("");
   const [head, ...body] = rows;
   return `<div class="wide"><table><thead><tr>${cells(head, "th")}</tr></thead><tbody>${
     body.map((row) => `<tr>${cells(row, "td")}</tr>`).join("")
   }</tbody></table></div>`;
 }
+
+/** Nothing is loaded from anywhere; the page's own scripts and styles run. */
+const POLICY =
+  "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:";
 
 const STYLE = `
 :root { color-scheme: light dark; --text: #1b1b1b; --soft: #5f6368; --line: #d8dade; --back: #fff; }
@@ -57,9 +64,9 @@ h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .
 h3 { font-size: .95rem; margin: 1.5rem 0 0; } p { max-width: 42rem; } .soft, summary { color: var(--soft); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; margin: .75rem 0; }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
+.n { text-align: right; font-variant-numeric: tabular-nums; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 0 2rem; }
-.plot { height: 20rem; } details { font-size: .9rem; }
+.figures > section { min-width: 0; } details { font-size: .9rem; }
 `;
 
 /** The page as HTML. */
@@ -90,15 +97,16 @@ export async function renderPage({ title, lead, sections, environment }: Page): 
   const where = Object.entries(environment).map(([k, v]) => [k, String(v)]);
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}">
 <title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body>
 <h1>${escapeHtml(title)}</h1><p class="soft">${escapeHtml(lead)}</p>
 ${body}
 <h2>Where this was measured</h2>
 ${table([["what", "value"], ...where])}
-<script>${plotly.replaceAll("</script", "<\\/script")}</script>
+<script>${plotly.replace(/<\/(?=script)/gi, "<\\/")}</script>
 <script>
 ${json}.forEach((f, i) =>
-  Plotly.newPlot("figure" + i, f.data, f.layout, { responsive: true, displaylogo: false }));
+  Plotly.newPlot("figure" + i, f.data, f.layout, { responsive: true, displayModeBar: false }));
 </script>
 </body></html>
 `;

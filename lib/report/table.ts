@@ -1,10 +1,21 @@
-/** A plain-text table for terminals: columns as wide as their widest cell, numbers to the right. */
+/**
+ * Tables as rows of cells, the first row the heading: which columns hold numbers, and a plain-text form for
+ * terminals. The form for pages is in `page.ts`.
+ */
 
-/** Lines of a table; the first row is the heading. */
+/** Which columns hold numbers (or texts that start like one) only, and are set to the right. */
+export function numericColumns(rows: readonly (readonly (string | number)[])[]): boolean[] {
+  const [head, ...body] = rows;
+  return head.map((_, c) =>
+    body.length > 0 && body.every((r) => /^[-+]?[\d.]|^NaN$/.test(`${r[c]}`))
+  );
+}
+
+/** Lines of a table; columns are as wide as their widest cell. */
 export function formatTable(rows: readonly (readonly (string | number)[])[]): string {
   const text = rows.map((row) => row.map(String));
   const widths = text[0].map((_, c) => Math.max(...text.map((row) => row[c].length)));
-  const numeric = widths.map((_, c) => text.slice(1).every((row) => /^[-+\d.]/.test(row[c])));
+  const numeric = numericColumns(rows);
   const lines = text.map((row) =>
     row.map((cell, c) => numeric[c] ? cell.padStart(widths[c]) : cell.padEnd(widths[c])).join("  ")
       .trimEnd()

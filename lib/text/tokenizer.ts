@@ -4,7 +4,7 @@
  */
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { join } from "node:path";
-import { readJson } from "../model/config.ts";
+import { readJson } from "../io/json.ts";
 
 export interface Tokenizer {
   readonly folder: string;

@@ -5,8 +5,9 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
+import { readJson } from "../io/json.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
-import { type DraftConfig, readJson } from "../model/config.ts";
+import type { DraftConfig } from "../model/config.ts";
 import { draftShapes } from "../model/draft.ts";
 import { type Draft, readDraft, writeDraft } from "../model/load.ts";
 import { MOMENTS } from "./step.ts";

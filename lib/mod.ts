@@ -1,0 +1,116 @@
+/**
+ * GRIFFIN Lab: everything that notebooks, experiments and tasks use, grouped by what a reader wants to do.
+ *
+ * @example Build a small program and run it
+ * ```ts
+ * import { input, matmul, openOnnxBackend, program, softmax } from "griffin-lab";
+ *
+ * using backend = await openOnnxBackend();
+ * const x = input("x", [2, 3]), w = input("w", [3, 4]);
+ * using executable = await backend.compile(program({ y: softmax(matmul(x, w)) }));
+ * const { y } = await executable.run({
+ *   x: backend.tensor(Float32Array.of(1, 2, 3, 4, 5, 6), [2, 3]),
+ *   w: backend.tensor(new Float32Array(12).fill(0.1), [3, 4]),
+ * });
+ * console.log(y.shape, await y.read()); // [2, 4], rows that sum to 1
+ * ```
+ *
+ * @example Decode a prompt plainly and with a draft
+ * ```ts
+ * import {
+ *   DraftDecoder, encodePrompt, loadTarget, loadTokenizer, openOnnxBackend, readDraft, record, speculate,
+ *   TargetDecoder, tau,
+ * } from "griffin-lab";
+ *
+ * using backend = await openOnnxBackend();
+ * const target = await loadTarget("data/target", { backend });
+ * const tokenizer = await loadTokenizer("data/target");
+ * const prompt = encodePrompt(tokenizer, [{ role: "user", content: "Ada has 3 pens and buys 4. How many?" }]);
+ * using decoder = new TargetDecoder(target, { backend });
+ * using draft = new DraftDecoder(await readDraft("data/draft", { target }), { backend, target, width: 3 });
+ * const tree = { depth: 4, width: 3, budget: 8 };
+ * const generation = await record(speculate(decoder, prompt, { draft, tree, maxTokens: 32 }));
+ * console.log(tokenizer.decode(generation.tokens), tau([generation]).value);
+ * ```
+ *
+ * @module
+ */
+
+// Graphs: a program is data.
+export type { DType, Node, Shape } from "./graph/node.ts";
+export * from "./graph/ops.ts";
+export {
+  adamw,
+  crossEntropy,
+  expand,
+  logSoftmax,
+  quantizedMatmul,
+  rmsNorm,
+  rope,
+  silu,
+  smoothL1,
+  softmax,
+  treeAttention,
+} from "./graph/composites.ts";
+export { gradients } from "./graph/gradients.ts";
+export { printProgram, type Program, program } from "./graph/program.ts";
+
+// Backends: the same program, run.
+export {
+  type Backend,
+  type Executable,
+  type Params,
+  type Tensor,
+  zeros,
+} from "./backend/backend.ts";
+export { type OnnxBackend, openOnnxBackend } from "./backend/onnx/backend.ts";
+export { referenceBackend } from "./backend/reference.ts";
+
+// Models and their files.
+export type { DraftConfig, TargetConfig } from "./model/config.ts";
+export { countParameters, draftProgram, draftShapes, fuse, splitHead } from "./model/draft.ts";
+export { targetProgram, targetShapes } from "./model/llama.ts";
+export { type Draft, loadTarget, readDraft, type Target, writeDraft } from "./model/load.ts";
+export { openCheckpoint } from "./io/checkpoint.ts";
+export { openSafetensors, writeSafetensors } from "./io/safetensors.ts";
+
+// Text and data.
+export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
+export { encodeConversation, encodePrompt, lossMask, type Message } from "./text/chat.ts";
+export { type Prompt, prompts, takePrompts } from "./data/prompts.ts";
+export { loadSuite, type Suite } from "./data/suites.ts";
+export { generateData } from "./data/generate.ts";
+export { type Example, type Examples, openExamples } from "./data/features.ts";
+
+// Training.
+export { DEFAULT_RECIPE, LOSS_WEIGHTS, type Recipe } from "./train/recipe.ts";
+export { alignedAttention, alignmentMask, type MaskRule } from "./train/align.ts";
+export { buildPasses, trainingProgram } from "./train/step.ts";
+export { initialDraft, train } from "./train/train.ts";
+
+// Decoding.
+export { GREEDY, processLogits, type Sampling } from "./decode/sample.ts";
+export { fromAuthorsFlags, growTree, type TreeShape } from "./decode/tree.ts";
+export { ancestorMask, depthsOf, pathsOf, type Tree } from "./decode/ancestry.ts";
+export { chanceFrom, verifyGreedy, verifySampled } from "./decode/verify.ts";
+export { TargetDecoder } from "./decode/target.ts";
+export { DraftDecoder } from "./decode/draft.ts";
+export { generate, speculate } from "./decode/generate.ts";
+export { random } from "./random.ts";
+
+// Evaluation and reports.
+export { evaluate, record } from "./eval/run.ts";
+export {
+  acceptanceByDepth,
+  type Generation,
+  type PromptResult,
+  speedup,
+  tau,
+  tauUpstream,
+} from "./eval/metrics.ts";
+export { bootstrap } from "./eval/stats.ts";
+export { type SuiteSummary, summarize } from "./eval/summary.ts";
+export type { GenerationEvent, StepEvent, TrainingEvent } from "./report/events.ts";
+export * from "./report/figures.ts";
+export { renderPage } from "./report/page.ts";
+export { readEnvironment } from "./report/environment.ts";

@@ -1,0 +1,187 @@
+/**
+ * Real tasks with bad input, as processes: one line on standard error, exit code 1, nothing left behind.
+ * Ranges of options are tested without processes in `command_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { join, resolve } from "node:path";
+import { openShardWriter } from "../../lib/data/features.ts";
+import { type DraftConfig, readTargetConfig } from "../../lib/model/config.ts";
+import { writeDraft } from "../../lib/model/load.ts";
+import { initialDraft } from "../../lib/train/train.ts";
+
+const ROOT = resolve(import.meta.dirname!, "../..");
+const TARGET = join(ROOT, "data/target");
+
+/** Runs a task in `folder`; wants one line of error that matches, and no folder `out`. */
+async function refuses(
+  folder: string,
+  { task, args, error }: { task: string; args: string[]; error: RegExp },
+): Promise<void> {
+  const run = ["run", "-A", "--quiet", "--config", join(ROOT, "deno.json")];
+  const command = new Deno.Command(Deno.execPath(), {
+    args: [...run, join(ROOT, "lib/cli", `${task}.ts`), ...args, "--out", "out"],
+    cwd: folder,
+    stdin: "null",
+  });
+  const { code, stdout, stderr } = await command.output();
+  const text = new TextDecoder().decode(stderr);
+  assert.equal(code, 1, text);
+  assert.match(text, /^error: [^\n]+\n$/);
+  assert.match(text, error);
+  assert.ok(!text.includes(ROOT) && !text.includes(folder), `a path of this machine: ${text}`);
+  assert.equal(new TextDecoder().decode(stdout), "");
+  await assert.rejects(Deno.stat(join(folder, "out")), Deno.errors.NotFound);
+}
+
+/** A folder with `data/target` in it, removed afterwards. */
+async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.mkdir(join(folder, "data"));
+    await Deno.symlink(TARGET, join(folder, "data/target"));
+    await use(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** A copy of the target in `folder/changed`, with another configuration or less of its weights. */
+async function changedTarget(
+  folder: string,
+  { config = {}, bytes }: { config?: Record<string, unknown>; bytes?: number },
+): Promise<void> {
+  const changed = join(folder, "changed");
+  await Deno.mkdir(changed);
+  for await (const { name } of Deno.readDir(TARGET)) {
+    await Deno.symlink(join(TARGET, name), join(changed, name));
+  }
+  const json = JSON.parse(await Deno.readTextFile(join(TARGET, "config.json")));
+  await Deno.remove(join(changed, "config.json"));
+  await Deno.writeTextFile(join(changed, "config.json"), JSON.stringify({ ...json, ...config }));
+  if (bytes === undefined) return;
+  using file = await Deno.open(join(TARGET, "model.safetensors"));
+  const start = new Uint8Array(bytes);
+  await file.read(start);
+  await Deno.remove(join(changed, "model.safetensors"));
+  await Deno.writeFile(join(changed, "model.safetensors"), start);
+}
+
+/** A random draft with the target's sizes in `folder/draft`. */
+async function randomDraft(folder: string, changes: Partial<DraftConfig> = {}): Promise<void> {
+  const { layers: _, family: __, tied: ___, bos: ____, eos: _____, ...sizes } =
+    await readTargetConfig(TARGET);
+  const config: DraftConfig = { ...sizes, inner: 16, fusion: "linear", head: "single", ...changes };
+  await Deno.mkdir(join(folder, "draft"));
+  await writeDraft(join(folder, "draft"), initialDraft(config, { seed: 0 }));
+}
+
+Deno.test("an unknown option points to the help", async () => {
+  await inFolder((folder) =>
+    refuses(folder, {
+      task: "train",
+      args: ["--epoch", "3"],
+      error: /Unknown option '--epoch'; see deno task train --help/,
+    })
+  );
+});
+
+Deno.test("a missing target folder is named", async () => {
+  await inFolder((folder) =>
+    refuses(folder, {
+      task: "data",
+      args: ["--target", "nowhere"],
+      error: /Cannot read nowhere.config\.json: no such file/,
+    })
+  );
+});
+
+Deno.test("truncated weights are named, with both sizes", async () => {
+  await inFolder(async (folder) => {
+    await changedTarget(folder, { bytes: 100_000 });
+    await refuses(folder, {
+      task: "demo",
+      args: ["--target", "changed"],
+      error:
+        /Cannot read changed.model\.safetensors: it has 100000 bytes, its header describes \d+/,
+    });
+  });
+});
+
+Deno.test("an unknown architecture is named", async () => {
+  await inFolder(async (folder) => {
+    await changedTarget(folder, { config: { architectures: ["OtherForCausalLM"] } });
+    await refuses(folder, {
+      task: "eval",
+      args: ["--target", "changed"],
+      error: /architecture is OtherForCausalLM, wanted LlamaForCausalLM/,
+    });
+  });
+});
+
+Deno.test("a configuration that contradicts the weights is named", async () => {
+  await inFolder(async (folder) => {
+    await changedTarget(folder, { config: { intermediate_size: 1024 } });
+    await refuses(folder, {
+      task: "demo",
+      args: ["--target", "changed"],
+      error:
+        /Cannot use changed.model\.safetensors: .*mlp\.\w+_proj.* is \[1408,512\].*\[1024,512\]/,
+    });
+  });
+});
+
+Deno.test("a missing draft, and one made for another target, are named", async () => {
+  await inFolder(async (folder) => {
+    await refuses(folder, {
+      task: "demo",
+      args: ["--draft", "draft"],
+      error: /Cannot read a draft from draft: it has no config\.json/,
+    });
+    await randomDraft(folder, { target: "0123456789abcdef" });
+    await refuses(folder, {
+      task: "eval",
+      args: ["--draft", "draft"],
+      error:
+        /Cannot use draft draft with target .*it was trained for target 0123456789abcdef, this is/,
+    });
+  });
+});
+
+Deno.test("an empty question file, and one with a question that is too long, are named", async () => {
+  await inFolder(async (folder) => {
+    const write = (text: string) => Deno.writeTextFile(join(folder, "file.jsonl"), text);
+    await write("\n");
+    const args = ["--suite", "file.jsonl", "--draft", "draft"];
+    await refuses(folder, {
+      task: "eval",
+      args,
+      error: /Cannot evaluate on file\.jsonl: it holds no questions/,
+    });
+    await randomDraft(folder);
+    await write(`${JSON.stringify({ question_id: 7, turns: ["many words ".repeat(3000)] })}\n`);
+    await refuses(folder, {
+      task: "eval",
+      args,
+      error: /Cannot ask question 7 of suite file: it has \d+ tokens, .* knows 2048 positions/,
+    });
+  });
+});
+
+Deno.test("training data of another target are refused, and no run is begun", async () => {
+  await inFolder(async (folder) => {
+    const shards = join(folder, "shards/train"), of = { target: "fedcba9876543210", width: 512 };
+    const writer = await openShardWriter(shards, { of });
+    await writer.append({
+      id: "a",
+      ids: new Int32Array(8),
+      mask: new Uint8Array(8).fill(1),
+      features: new Uint16Array(8 * 512),
+    });
+    await writer.flush();
+    await refuses(folder, {
+      task: "train",
+      args: ["--data", "shards", "--inner", "16"],
+      error: /Cannot train on features of target fedcba9876543210: this target is [0-9a-f]{16}/,
+    });
+  });
+});

@@ -1,0 +1,336 @@
+/**
+ * Generating with a tiny random target and a random draft: greedy speculation writes what plain decoding
+ * writes, sampled speculation follows the target's distribution, and both end and fail for the same reasons.
+ * Losslessness itself is enumerated in `lossless_test.ts`; here the caches and programs take part.
+ */
+import assert from "node:assert/strict";
+import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
+import { DraftDecoder } from "../../lib/decode/draft.ts";
+import { generate, type GenerateOptions, speculate } from "../../lib/decode/generate.ts";
+import { argmax, processLogits, type Sampling } from "../../lib/decode/sample.ts";
+import { TargetDecoder } from "../../lib/decode/target.ts";
+import type { TreeShape } from "../../lib/decode/tree.ts";
+import type { TargetConfig } from "../../lib/model/config.ts";
+import { random } from "../../lib/random.ts";
+import type { EndReason, GenerationEvent, RoundEvent } from "../../lib/report/events.ts";
+import { naiveTarget } from "../model/naive.ts";
+import { TINY, tinyDraft, tinyDraftConfig, tinyTarget, tinyWeights } from "../model/tiny.ts";
+
+/** Few tokens, so that a random draft is sometimes right. */
+const CONFIG: TargetConfig = { ...TINY, vocabulary: 6 };
+/** A target whose greedy texts vary and do not repeat at once. */
+const SEED = 5;
+
+/** A target with drafts of several tree widths. */
+class Decoders implements Disposable {
+  readonly target: TargetDecoder;
+  #drafts = new Map<number, DraftDecoder>();
+  #backend: Awaited<ReturnType<typeof openOnnxBackend>>;
+  constructor(backend: Awaited<ReturnType<typeof openOnnxBackend>>, config: TargetConfig) {
+    this.#backend = backend;
+    this.target = new TargetDecoder(tinyTarget(backend, { ...config, seed: SEED }), { backend });
+  }
+  draft(width: number): DraftDecoder {
+    const known = this.#drafts.get(width);
+    if (known !== undefined) return known;
+    const { target } = this.target, draft = tinyDraft(tinyDraftConfig(target.config));
+    const made = new DraftDecoder(draft, { backend: this.#backend, target, width });
+    this.#drafts.set(width, made);
+    return made;
+  }
+  [Symbol.dispose](): void {
+    this.target[Symbol.dispose]();
+    for (const draft of this.#drafts.values()) draft[Symbol.dispose]();
+    this.#backend[Symbol.dispose]();
+  }
+}
+
+async function open(changes: Partial<TargetConfig> = {}): Promise<Decoders> {
+  return new Decoders(await openOnnxBackend({ threads: 1 }), { ...CONFIG, ...changes });
+}
+
+interface Written {
+  tokens: number[];
+  rounds: RoundEvent[];
+  reason: EndReason | undefined;
+}
+
+async function collect(events: AsyncGenerator<GenerationEvent>): Promise<Written> {
+  const written: Written = { tokens: [], rounds: [], reason: undefined };
+  for await (const event of events) {
+    assert.equal(written.reason, undefined, "an event came after the end");
+    if (event.type === "end") written.reason = event.reason;
+    else written.tokens.push(...event.tokens);
+    if (event.type === "round") written.rounds.push(event);
+  }
+  return written;
+}
+
+const plain = ({ target }: Decoders, prompt: Int32Array, options: GenerateOptions = {}) =>
+  collect(generate(target, prompt, options));
+
+const drafted = (
+  decoders: Decoders,
+  prompt: Int32Array,
+  { tree, ...options }: GenerateOptions & { tree: TreeShape },
+) =>
+  collect(
+    speculate(decoders.target, prompt, { ...options, tree, draft: decoders.draft(tree.width) }),
+  );
+
+function somePrompt(length: number, name = "prompt"): Int32Array {
+  const from = random(21, name, length);
+  return Int32Array.from({ length }, () => from.integer(CONFIG.vocabulary));
+}
+
+const TREE: TreeShape = { depth: 3, width: 3, budget: 10 };
+
+Deno.test("plain greedy decoding follows the argmax of the equations", async () => {
+  using decoders = await open();
+  const prompt = somePrompt(7), weights = tinyWeights(CONFIG, SEED), text = [...prompt];
+  const { tokens } = await plain(decoders, prompt, { maxTokens: 12 });
+  for (const token of tokens) {
+    const { logits } = naiveTarget(CONFIG, (name) => weights[name], text);
+    assert.equal(token, argmax(logits.at(-1)!));
+    text.push(token);
+  }
+  assert.equal(text.length, 19);
+});
+
+Deno.test("greedy speculation writes what plain decoding writes, for every tree", async () => {
+  using decoders = await open();
+  const shapes: TreeShape[] = [];
+  for (const budget of [2, 3, 5, 6, 9, 14, 21, 32]) {
+    for (const [depth, width] of [[1, 6], [2, 1], [3, 3], [6, 2], [4, 5]]) {
+      shapes.push({ depth, width, budget });
+    }
+  }
+  let accepted = 0, deepest = 0;
+  for (const length of [1, 2, 17, 66]) {
+    const prompt = somePrompt(length), wanted = await plain(decoders, prompt, { maxTokens: 24 });
+    assert.ok(new Set(wanted.tokens).size > 3, "a text of few tokens shows little");
+    for (const tree of shapes) {
+      const found = await drafted(decoders, prompt, { tree, maxTokens: 24 });
+      const what = `prompt ${length}, tree ${JSON.stringify(tree)}`;
+      assert.deepEqual(found.tokens, wanted.tokens, what);
+      assert.equal(found.reason, "length limit");
+      found.rounds.slice(0, -1).forEach((round) => {
+        assert.equal(round.tokens.length, round.accepted + 1, what);
+        assert.ok(round.drafted <= tree.budget - 1 && round.depth <= tree.depth, what);
+        assert.ok(round.accepted <= round.depth, what);
+        accepted += round.accepted;
+        deepest = Math.max(deepest, round.accepted);
+      });
+    }
+  }
+  assert.ok(accepted > 300 && deepest > 2, `accepted ${accepted}, at most ${deepest} at once`);
+});
+
+Deno.test("the same with tied heads, without grouped keys and with an exact draft", async () => {
+  for (const changes of [{ tied: true }, { kvHeads: 4 }]) {
+    using decoders = await open(changes);
+    const prompt = somePrompt(9), wanted = await plain(decoders, prompt, { maxTokens: 20 });
+    const found = await drafted(decoders, prompt, { tree: TREE, maxTokens: 20 });
+    assert.deepEqual(found.tokens, wanted.tokens);
+  }
+});
+
+Deno.test("two generations at once do not disturb each other", async () => {
+  using decoders = await open();
+  const prompts = [somePrompt(5), somePrompt(30)];
+  const alone = [];
+  for (const prompt of prompts) {
+    alone.push((await plain(decoders, prompt, { maxTokens: 15 })).tokens);
+  }
+  const runs = prompts.map((prompt) =>
+    speculate(decoders.target, prompt, { tree: TREE, draft: decoders.draft(3), maxTokens: 15 })
+  );
+  const together: number[][] = [[], []];
+  for (let open = true; open;) {
+    open = false;
+    for (const [i, run] of runs.entries()) {
+      const { value, done } = await run.next();
+      if (!done && value.type !== "end") together[i].push(...value.tokens);
+      open ||= !done;
+    }
+  }
+  assert.deepEqual(together, alone);
+});
+
+/** Distribution of tokens 2 and 3 after the prompt, given none: the target's own, from its logits. */
+async function exactPairs(target: TargetDecoder, prompt: Int32Array, sampling: Sampling) {
+  const v = target.target.config.vocabulary;
+  const after = async (tokens: number[]) => {
+    using cache = target.newCache();
+    const p = new Float64Array(v);
+    processLogits(
+      (await target.prefill(Int32Array.of(...prompt, ...tokens), cache)).logits,
+      sampling,
+      p,
+    );
+    return p;
+  };
+  const pairs = new Float64Array(v * v), first = await after([]);
+  for (let a = 0; a < v; a++) {
+    if (first[a] === 0) continue;
+    const second = await after([a]);
+    for (let b = 0; b < v; b++) {
+      if (second[b] === 0) continue;
+      (await after([a, b])).forEach((p, c) => pairs[b * v + c] += first[a] * second[b] * p);
+    }
+  }
+  return pairs;
+}
+
+for (
+  const sampling of [
+    { temperature: 1, topK: 0, topP: 1 },
+    { temperature: 0.7, topK: 4, topP: 0.9 },
+  ]
+) {
+  Deno.test(`sampled speculation follows the target's distribution ${JSON.stringify(sampling)}`, async () => {
+    using decoders = await open();
+    const prompt = Int32Array.of(1, 5, 2, 0),
+      count = 1200,
+      tree = { depth: 2, width: 3, budget: 6 };
+    const wanted = await exactPairs(decoders.target, prompt, sampling);
+    const distance = (found: Float64Array, total: number) =>
+      wanted.reduce((sum, p, i) => sum + Math.abs(p - found[i] / total), 0) / 2;
+    const found = new Float64Array(36);
+    let accepted = 0, rejected = 0;
+    for (let i = 0; i < count; i++) {
+      const options = { tree, sampling, maxTokens: 3, random: random(31, "sample", i) };
+      const { tokens, rounds } = await drafted(decoders, prompt, options);
+      found[tokens[1] * 6 + tokens[2]]++;
+      if (rounds[0].accepted > 0) accepted++;
+      else rejected++;
+    }
+    // Of 1200 draws over 36 cells about 0.07 is expected, and 0.1 almost never.
+    assert.ok(distance(found, count) < 0.1, `total variation ${distance(found, count)}`);
+    assert.ok(accepted > 100 && rejected > 100, `${accepted} accepted, ${rejected} rejected`);
+    const even = new Float64Array(36).fill(1);
+    assert.ok(distance(even, 36) > 0.2, "the target is too even for the test to show anything");
+  });
+}
+
+Deno.test("a seed fixes what is sampled", async () => {
+  using decoders = await open();
+  const sampling = { temperature: 1, topK: 0, topP: 1 }, prompt = somePrompt(6);
+  const run = (seed: number) =>
+    drafted(decoders, prompt, { tree: TREE, sampling, maxTokens: 20, random: random(seed) });
+  assert.deepEqual((await run(1)).tokens, (await run(1)).tokens);
+  assert.notDeepEqual((await run(1)).tokens, (await run(2)).tokens);
+});
+
+Deno.test("both stop right after an end token", async () => {
+  using decoders = await open();
+  const prompt = somePrompt(17), { tokens } = await plain(decoders, prompt, { maxTokens: 24 });
+  for (const end of new Set(tokens)) {
+    using ending = await open({ eos: [end, CONFIG.vocabulary + 5] });
+    const wanted = tokens.slice(0, tokens.indexOf(end) + 1);
+    const one = await plain(ending, prompt, { maxTokens: 24 });
+    assert.deepEqual([one.tokens, one.reason], [wanted, "end token"]);
+    for (const tree of [TREE, { depth: 6, width: 5, budget: 32 }]) {
+      const two = await drafted(ending, prompt, { tree, maxTokens: 24 });
+      assert.deepEqual([two.tokens, two.reason], [wanted, "end token"]);
+    }
+  }
+});
+
+Deno.test("both stop at the length limit, in the middle of an accepted path too", async () => {
+  using decoders = await open();
+  const prompt = somePrompt(17), { tokens } = await plain(decoders, prompt, { maxTokens: 20 });
+  let cut = 0;
+  for (let maxTokens = 1; maxTokens <= 20; maxTokens++) {
+    const tree = { depth: 6, width: 5, budget: 32 };
+    for (
+      const run of [
+        plain(decoders, prompt, { maxTokens }),
+        drafted(decoders, prompt, { tree, maxTokens }),
+      ]
+    ) {
+      const written = await run, last = written.rounds.at(-1);
+      assert.deepEqual([written.tokens, written.reason], [
+        tokens.slice(0, maxTokens),
+        "length limit",
+      ]);
+      if (last !== undefined && last.tokens.length < last.accepted + 1) cut++;
+    }
+  }
+  assert.ok(cut > 0, "no path was cut: choose another prompt");
+});
+
+Deno.test("both stop when the positions are used up", async () => {
+  using decoders = await open();
+  const { positions } = CONFIG;
+  for (const left of [1, 2, 7]) {
+    const prompt = somePrompt(positions - left);
+    const one = await plain(decoders, prompt),
+      two = await drafted(decoders, prompt, { tree: TREE });
+    assert.deepEqual([one.tokens.length, one.reason], [left, "positions"]);
+    assert.deepEqual([two.tokens, two.reason], [one.tokens, "positions"]);
+  }
+});
+
+Deno.test("an abort ends both after the round at work", async () => {
+  using decoders = await open();
+  const prompt = somePrompt(8);
+  for (const kind of ["plain", "drafted"] as const) {
+    const abort = new AbortController(), { signal } = abort, tokens: number[] = [];
+    const run = kind === "plain"
+      ? generate(decoders.target, prompt, { signal })
+      : speculate(decoders.target, prompt, { signal, tree: TREE, draft: decoders.draft(3) });
+    let rounds = 0, reason: EndReason | undefined;
+    for await (const event of run) {
+      if (event.type === "end") reason = event.reason;
+      else tokens.push(...event.tokens);
+      if (event.type === "round" && ++rounds === 3) abort.abort();
+    }
+    assert.equal(reason, "abort", kind);
+    assert.equal(rounds, 4, kind);
+    const all = (await plain(decoders, prompt, { maxTokens: tokens.length })).tokens;
+    assert.deepEqual(tokens, all, kind);
+  }
+});
+
+Deno.test("leaving the loop is allowed at any time", async () => {
+  using decoders = await open();
+  const options = { tree: TREE, draft: decoders.draft(3) }, prompt = somePrompt(8);
+  for (const leaveAt of [1, 3]) {
+    let events = 0;
+    for await (const _ of speculate(decoders.target, prompt, options)) {
+      if (++events === leaveAt) break;
+    }
+    assert.equal(events, leaveAt);
+  }
+  const after = await drafted(decoders, prompt, { tree: TREE, maxTokens: 10 });
+  assert.deepEqual(after.tokens, (await plain(decoders, prompt, { maxTokens: 10 })).tokens);
+});
+
+Deno.test("what cannot be generated is refused before anything runs", async () => {
+  using decoders = await open();
+  const good = somePrompt(4), full = somePrompt(CONFIG.positions);
+  const cold = { temperature: -1, topK: 0, topP: 1 }, warm = { ...cold, temperature: 1 };
+  const cases: [Int32Array, GenerateOptions, RegExp][] = [
+    [full, {}, /the prompt has 96 tokens, tiny knows 96 positions/],
+    [new Int32Array(0), {}, /empty prompt/],
+    [good, { sampling: cold }, /temperature -1: wanted 0/],
+    [good, { sampling: { ...warm, topP: 0 } }, /top-p 0/],
+    [good, { sampling: warm }, /at temperature 1 without random numbers/],
+  ];
+  for (const [prompt, options, message] of cases) {
+    await assert.rejects(generate(decoders.target, prompt, options).next(), message);
+    const speculation = { ...options, tree: TREE, draft: decoders.draft(3) };
+    await assert.rejects(speculate(decoders.target, prompt, speculation).next(), message);
+  }
+  const trees: [TreeShape, RegExp][] = [
+    [{ ...TREE, depth: 0 }, /tree of depth 0/],
+    [{ ...TREE, width: 4 }, /tree of width 4: this draft was compiled for width 3/],
+    [{ ...TREE, budget: 1 }, /tree of budget 1/],
+    [{ ...TREE, depth: 40 }, /tree of depth 40: wanted at most 17/],
+  ];
+  for (const [tree, message] of trees) {
+    const run = speculate(decoders.target, good, { tree, draft: decoders.draft(3) });
+    await assert.rejects(run.next(), message);
+  }
+});

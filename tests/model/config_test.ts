@@ -1,0 +1,163 @@
+/** Reading `config.json`: what is understood, and one clear error for each thing that is not. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import {
+  type DraftConfig,
+  draftConfigJson,
+  readDraftConfig,
+  readTargetConfig,
+} from "../../lib/model/config.ts";
+import { tinyDraftConfig } from "./tiny.ts";
+
+const LLAMA = {
+  architectures: ["LlamaForCausalLM"],
+  hidden_size: 64,
+  intermediate_size: 96,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 100,
+  max_position_embeddings: 512,
+  rms_norm_eps: 1e-5,
+  rope_theta: 500000,
+  bos_token_id: 1,
+  eos_token_id: [2, 7],
+};
+
+/** A folder with the given text as config.json. */
+async function folderWith(content: unknown): Promise<string> {
+  const folder = await Deno.makeTempDir();
+  const text = typeof content === "string" ? content : JSON.stringify(content);
+  await Deno.writeTextFile(join(folder, "config.json"), text);
+  return folder;
+}
+
+async function read(content: unknown) {
+  const folder = await folderWith(content);
+  try {
+    return await readTargetConfig(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function readAsDraft(content: unknown) {
+  const folder = await folderWith(content);
+  try {
+    return await readDraftConfig(join(folder, "config.json"));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("a target's configuration is read whole", async () => {
+  assert.deepEqual(await read(LLAMA), {
+    family: "llama",
+    width: 64,
+    inner: 96,
+    heads: 4,
+    kvHeads: 2,
+    headSize: 16,
+    vocabulary: 100,
+    positions: 512,
+    epsilon: 1e-5,
+    ropeTheta: 500000,
+    layers: 3,
+    tied: false,
+    bos: 1,
+    eos: [2, 7],
+  });
+});
+
+Deno.test("what a target leaves out has the published defaults", async () => {
+  const { num_key_value_heads: _, rope_theta: __, eos_token_id: ___, bos_token_id: ____, ...less } =
+    LLAMA;
+  const config = await read({
+    ...less,
+    tie_word_embeddings: true,
+    head_dim: 32,
+    rope_scaling: null,
+  });
+  assert.deepEqual(
+    [config.kvHeads, config.ropeTheta, config.eos, config.bos, config.tied, config.headSize],
+    [4, 10000, [], undefined, true, 32],
+  );
+  assert.deepEqual((await read({ ...LLAMA, eos_token_id: 5 })).eos, [5]);
+});
+
+const REFUSED: [name: string, changes: unknown, message: RegExp][] = [
+  [
+    "an unknown architecture",
+    { architectures: ["GPT2LMHeadModel"] },
+    /GPT2LMHeadModel, wanted Llama/,
+  ],
+  ["no architecture", { architectures: undefined }, /not given, wanted Llama/],
+  ["a missing size", { hidden_size: undefined }, /hidden_size is undefined, wanted a positive/],
+  ["missing layers", { num_hidden_layers: undefined }, /num_hidden_layers is undefined/],
+  ["a size that is no integer", { vocab_size: "100" }, /vocab_size is "100", wanted a positive/],
+  ["a size of zero", { intermediate_size: 0 }, /intermediate_size is 0/],
+  ["heads that do not divide the width", { hidden_size: 66 }, /head_dim is undefined, wanted/],
+  [
+    "heads that do not share keys evenly",
+    { num_key_value_heads: 3 },
+    /4 is not a multiple of .* 3/,
+  ],
+  [
+    "scaled rotary positions",
+    { rope_scaling: { factor: 8 } },
+    /rope_scaling is .*8.*, wanted none/,
+  ],
+  ["another activation", { hidden_act: "gelu" }, /hidden_act is gelu, wanted silu/],
+  ["biases", { attention_bias: true }, /attention_bias or mlp_bias is true/],
+];
+
+for (const [name, changes, message] of REFUSED) {
+  Deno.test(`a target with ${name} is refused`, async () => {
+    await assert.rejects(read({ ...LLAMA, ...changes as object }), (error: Error) => {
+      assert.match(error.message, message);
+      assert.match(error.message, /^Cannot use .*config\.json: /);
+      return true;
+    });
+  });
+}
+
+Deno.test("files that are missing or not JSON objects are refused by name", async () => {
+  await assert.rejects(
+    readTargetConfig("no/such"),
+    /Cannot read no.such.config.json: no such file/,
+  );
+  for (const text of ["{", "[1]", "null", "3"]) {
+    await assert.rejects(
+      read(text),
+      /Cannot read .*config.json: found text that is not a JSON obj/,
+    );
+  }
+});
+
+Deno.test("a draft's configuration survives its JSON form", async () => {
+  const variants: Partial<DraftConfig>[] = [
+    {},
+    { fusion: "linear", head: "single", target: "abc" },
+    { kvHeads: 4, headSize: 16 },
+  ];
+  for (const changes of variants) {
+    const config = tinyDraftConfig(undefined, { target: undefined, ...changes });
+    assert.deepEqual(await readAsDraft(draftConfigJson(config)), config);
+  }
+});
+
+Deno.test("published drafts, which know nothing of our switches, are GRIFFIN's", async () => {
+  const { fusion, head, target } = await readAsDraft(LLAMA);
+  assert.deepEqual([fusion, head, target], ["tgf", "dual", undefined]);
+});
+
+Deno.test("unknown parts of a draft are refused", async () => {
+  await assert.rejects(
+    readAsDraft({ ...LLAMA, griffin: { fusion: "magic" } }),
+    /fusion is magic, wanted tgf or linear/,
+  );
+  await assert.rejects(
+    readAsDraft({ ...LLAMA, griffin: { head: "triple" } }),
+    /head is triple, wanted dual or single/,
+  );
+});

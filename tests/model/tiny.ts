@@ -1,0 +1,72 @@
+/**
+ * Random targets and drafts small enough for tests: real programs, weights that mean nothing. Not a test
+ * itself; the tests of `model`, `train` and `decode` use it.
+ */
+import type { Backend } from "../../lib/backend/backend.ts";
+import { sizeOf } from "../../lib/graph/node.ts";
+import type { DraftConfig, TargetConfig } from "../../lib/model/config.ts";
+import { targetShapes } from "../../lib/model/llama.ts";
+import type { Draft, Target } from "../../lib/model/load.ts";
+import { random } from "../../lib/random.ts";
+import { initialDraft } from "../../lib/train/train.ts";
+
+/** Two layers, grouped key heads. */
+export const TINY: TargetConfig = {
+  family: "llama",
+  width: 32,
+  inner: 48,
+  heads: 4,
+  kvHeads: 2,
+  headSize: 8,
+  vocabulary: 24,
+  positions: 96,
+  epsilon: 1e-5,
+  ropeTheta: 10000,
+  layers: 2,
+  tied: false,
+  eos: [],
+};
+
+/** Random weights of a target as host arrays; logits of a few units, so that argmax is never a tie. */
+export function tinyWeights(config: TargetConfig, seed = 1): Record<string, Float32Array> {
+  return Object.fromEntries(
+    Object.entries(targetShapes(config)).map(([name, shape]) => {
+      const from = random(seed, "target", name), vector = shape.length === 1;
+      const deviation = vector ? 0.1 : /embed|head/.test(name) ? 0.5 : shape[1] ** -0.5;
+      const value = () => (vector ? 1 : 0) + deviation * from.normal();
+      return [name, Float32Array.from({ length: sizeOf(shape) }, value)];
+    }),
+  );
+}
+
+/** A random target on a backend. */
+export function tinyTarget(
+  backend: Backend,
+  { seed = 1, ...changes }: Partial<TargetConfig> & { seed?: number } = {},
+): Target {
+  const config = { ...TINY, ...changes }, shapes = targetShapes(config);
+  const weights = Object.fromEntries(
+    Object.entries(tinyWeights(config, seed)).map(([n, w]) => [n, backend.tensor(w, shapes[n])]),
+  );
+  return { folder: "tiny", config, weights, identity: `tiny-${seed}` };
+}
+
+/** A draft that fits a tiny target. */
+export function tinyDraftConfig(
+  { width, inner, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta }:
+    TargetConfig = TINY,
+  changes: Partial<DraftConfig> = {},
+): DraftConfig {
+  const sizes = { width, inner, heads, kvHeads, headSize, vocabulary, positions };
+  return { ...sizes, epsilon, ropeTheta, fusion: "tgf", head: "dual", ...changes };
+}
+
+/** A random draft whose every matrix matters: closing ones are not small, norms and biases not trivial. */
+export function tinyDraft(config: DraftConfig = tinyDraftConfig(), seed = 1): Draft {
+  const { parameters } = initialDraft(config, { seed });
+  for (const [name, values] of Object.entries(parameters)) {
+    const from = random(seed, "shake", name);
+    for (let i = 0; i < values.length; i++) values[i] += 0.1 * from.normal();
+  }
+  return { config, parameters };
+}

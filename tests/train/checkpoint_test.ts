@@ -1,0 +1,92 @@
+/** Training state on disk: what is saved comes back to the bit, only the last two stay, and half-written ones do not count. */
+import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { draftShapes } from "../../lib/model/draft.ts";
+import { readDraft } from "../../lib/model/load.ts";
+import { random } from "../../lib/random.ts";
+import {
+  loadCheckpoint,
+  saveCheckpoint,
+  type TrainingState,
+  zeroMoments,
+} from "../../lib/train/checkpoint.ts";
+import { tinyDraft, tinyDraftConfig } from "../model/tiny.ts";
+
+function stateAt(step: number): TrainingState {
+  const draft = tinyDraft(tinyDraftConfig(undefined, { target: "tiny-1" }), step);
+  const moments = zeroMoments(draft.config);
+  for (const [name, values] of Object.entries(moments)) {
+    const from = random(step, name);
+    for (let i = 0; i < values.length; i++) values[i] = from.normal() * 1e-6;
+  }
+  return { ...draft, moments, step, settings: `{"step":${step}}` };
+}
+
+async function inTemporary(use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await use(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("a checkpoint comes back to the bit", () =>
+  inTemporary(async (folder) => {
+    const state = stateAt(3), path = await saveCheckpoint(folder, state);
+    assert.deepEqual(await loadCheckpoint(folder), state);
+    // It is a draft like any other.
+    assert.deepEqual(await readDraft(path), {
+      config: state.config,
+      parameters: state.parameters,
+    });
+  }));
+
+Deno.test("the newest of the last two is loaded; older ones are gone", () =>
+  inTemporary(async (folder) => {
+    for (const step of [7, 90, 100, 1000]) await saveCheckpoint(folder, stateAt(step));
+    assert.deepEqual((await readdir(folder)).sort(), ["update-0000100", "update-0001000"]);
+    assert.equal((await loadCheckpoint(folder))!.step, 1000);
+    assert.deepEqual(await loadCheckpoint(folder), stateAt(1000));
+  }));
+
+Deno.test("saving again replaces the checkpoint of that update", () =>
+  inTemporary(async (folder) => {
+    await saveCheckpoint(folder, stateAt(5));
+    await saveCheckpoint(folder, { ...stateAt(6), step: 5 });
+    assert.deepEqual(await readdir(folder), ["update-0000005"]);
+    assert.deepEqual((await loadCheckpoint(folder))!.parameters, stateAt(6).parameters);
+  }));
+
+Deno.test("folders without a complete checkpoint hold none", () =>
+  inTemporary(async (folder) => {
+    assert.equal(await loadCheckpoint(join(folder, "missing")), undefined);
+    await Deno.mkdir(join(folder, "update-0000009.partial"));
+    await Deno.mkdir(join(folder, "notes"));
+    assert.equal(await loadCheckpoint(folder), undefined);
+    await saveCheckpoint(folder, stateAt(4));
+    assert.equal((await loadCheckpoint(folder))!.step, 4);
+  }));
+
+Deno.test("a damaged checkpoint is an error that names its file", () =>
+  inTemporary(async (folder) => {
+    const path = await saveCheckpoint(folder, stateAt(1)), file = join(path, "moments.safetensors");
+    const bytes = await Deno.readFile(file);
+    await Deno.writeFile(file, bytes.subarray(0, bytes.length - 4));
+    await assert.rejects(loadCheckpoint(folder), /moments.safetensors/);
+  }));
+
+Deno.test("fresh moments are zeros of every parameter's size", () => {
+  const config = tinyDraftConfig(), moments = zeroMoments(config);
+  const shapes = Object.entries(draftShapes(config));
+  assert.equal(Object.keys(moments).length, 2 * shapes.length);
+  for (const [name, shape] of shapes) {
+    for (const m of ["first", "second"]) {
+      assert.deepEqual(
+        moments[`${m}.${name}`],
+        new Float32Array(shape.reduce((a, b) => a * b, 1)),
+      );
+    }
+  }
+});

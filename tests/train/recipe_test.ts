@@ -1,0 +1,50 @@
+/** The recipe's checks and the learning rate over a run. */
+import assert from "node:assert/strict";
+import {
+  checkRecipe,
+  DEFAULT_RECIPE,
+  learningRateAt,
+  LOSS_WEIGHTS,
+  type Recipe,
+} from "../../lib/train/recipe.ts";
+
+Deno.test("presets hold the published weights", () => {
+  assert.deepEqual(LOSS_WEIGHTS.code, { feature: 1, token: 0.1, topK: 0.5 });
+  assert.deepEqual([LOSS_WEIGHTS.paper.feature, LOSS_WEIGHTS.paper.token], [0.1, 1]);
+  checkRecipe(DEFAULT_RECIPE);
+});
+
+const REFUSED: [changes: Partial<Recipe>, message: RegExp][] = [
+  [{ passes: 0 }, /passes 0: wanted a whole number from 1/],
+  [{ passes: 1.5 }, /passes 1.5/],
+  [{ alignK: -1 }, /alignK -1/],
+  [{ epochs: 0 }, /epochs 0/],
+  [{ rows: NaN }, /rows NaN/],
+  [{ maxLength: 0 }, /maxLength 0/],
+  [{ learningRate: 0 }, /learning rate 0: wanted more than 0/],
+  [{ learningRate: NaN }, /learning rate NaN/],
+  [{ weights: { feature: 1, token: 0, topK: 0 } }, /token weight 0: wanted more than 0/],
+  [{ passes: 4, maxLength: 5 }, /4 passes on 5 tokens: wanted a longer maxLength/],
+];
+
+Deno.test("settings that cannot be trained with are refused by name", () => {
+  for (const [changes, message] of REFUSED) {
+    assert.throws(() => checkRecipe({ ...DEFAULT_RECIPE, ...changes }), message);
+  }
+  checkRecipe({ ...DEFAULT_RECIPE, passes: 4, maxLength: 6 });
+});
+
+Deno.test("the learning rate rises in line, then falls in line to 0 at the end", () => {
+  const recipe = { ...DEFAULT_RECIPE, learningRate: 2, warmup: 10 };
+  const at = (step: number) => learningRateAt(step, { recipe, total: 30 });
+  assert.deepEqual([1, 5, 10, 20, 25, 30].map(at), [0.2, 1, 2, 1, 0.5, 0]);
+  for (let step = 1; step < 10; step++) assert.ok(at(step) < at(step + 1));
+  for (let step = 10; step < 30; step++) assert.ok(at(step) > at(step + 1));
+});
+
+Deno.test("runs shorter than the warm-up only rise, and without one start at the top", () => {
+  const recipe = { ...DEFAULT_RECIPE, learningRate: 1, warmup: 50 };
+  assert.equal(learningRateAt(20, { recipe, total: 20 }), 0.4);
+  const sudden = { ...recipe, warmup: 0 };
+  assert.equal(learningRateAt(1, { recipe: sudden, total: 4 }), 0.75);
+});

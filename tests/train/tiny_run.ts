@@ -1,0 +1,52 @@
+/**
+ * Examples small enough to train on in tests: made up where only places matter, with a target's own features
+ * where there must be something to learn. Not a test itself.
+ */
+import type { Example, Examples } from "../../lib/data/features.ts";
+import { toHalf } from "../../lib/io/float16.ts";
+import type { Target } from "../../lib/model/load.ts";
+import { random } from "../../lib/random.ts";
+import { naiveTarget } from "../model/naive.ts";
+
+/** Examples from a list in memory. */
+export function examplesOf(list: Example[], of: Examples["of"]): Examples {
+  return {
+    of,
+    count: list.length,
+    lengths: list.map((e) => e.ids.length),
+    read: (index) => Promise.resolve(list[index]),
+  };
+}
+
+/** Made-up examples of the given lengths: ids, masks with holes, features that tell rows apart. */
+export function madeUp(lengths: number[], { width = 4, vocabulary = 24 } = {}): Examples {
+  const list = lengths.map((length, i): Example => {
+    const from = random(8, "example", i);
+    return {
+      id: `example-${i}`,
+      ids: Int32Array.from({ length }, () => from.integer(vocabulary)),
+      mask: Uint8Array.from({ length }, (_, t) => t < 2 || t % 5 === 4 ? 0 : 1),
+      features: toHalf(Float32Array.from({ length: length * width }, () => from.normal())),
+    };
+  });
+  return examplesOf(list, { target: "tiny-1", width });
+}
+
+/** Examples with a target's own features; after the first tokens each is the last one plus a step. */
+export function learnable(target: Target, lengths: number[]): Examples {
+  const { config, weights, identity } = target, { vocabulary, width } = config;
+  const list = lengths.map((length, i): Example => {
+    const from = random(9, "text", i), step = 1 + from.integer(2);
+    const ids = Int32Array.from({ length });
+    ids[0] = from.integer(vocabulary);
+    for (let t = 1; t < length; t++) ids[t] = (ids[t - 1] + step) % vocabulary;
+    const { features } = naiveTarget(config, (name) => weights[name].host!, Array.from(ids));
+    return {
+      id: `text-${i}`,
+      ids,
+      mask: Uint8Array.from({ length }, (_, t) => t < 1 ? 0 : 1),
+      features: toHalf(Float32Array.from(features.flat())),
+    };
+  });
+  return examplesOf(list, { target: identity, width });
+}
