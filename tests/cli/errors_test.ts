@@ -3,46 +3,24 @@
  * Ranges of options are tested without processes in `command_test.ts`.
  */
 import assert from "node:assert/strict";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { openShardWriter } from "../../lib/data/features.ts";
-import { type DraftConfig, readTargetConfig } from "../../lib/model/config.ts";
-import { writeDraft } from "../../lib/model/load.ts";
-import { initialDraft } from "../../lib/train/train.ts";
-
-const ROOT = resolve(import.meta.dirname!, "../..");
-const TARGET = join(ROOT, "data/target");
+import { inFolder, randomDraft, ROOT, runTask, TARGET } from "./tasks.ts";
 
 /** Runs a task in `folder`; wants one line of error that matches, and no folder `out`. */
 async function refuses(
   folder: string,
   { task, args, error }: { task: string; args: string[]; error: RegExp },
 ): Promise<void> {
-  const run = ["run", "-A", "--quiet", "--config", join(ROOT, "deno.json")];
-  const command = new Deno.Command(Deno.execPath(), {
-    args: [...run, join(ROOT, "lib/cli", `${task}.ts`), ...args, "--out", "out"],
-    cwd: folder,
-    stdin: "null",
-  });
-  const { code, stdout, stderr } = await command.output();
-  const text = new TextDecoder().decode(stderr);
-  assert.equal(code, 1, text);
-  assert.match(text, /^error: [^\n]+\n$/);
-  assert.match(text, error);
-  assert.ok(!text.includes(ROOT) && !text.includes(folder), `a path of this machine: ${text}`);
-  assert.equal(new TextDecoder().decode(stdout), "");
+  const { code, stderr } = await runTask(folder, { task, args: [...args, "--out", "out"] });
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /^error: [^\n]+\n$/);
+  assert.match(stderr, error);
+  assert.ok(
+    !stderr.includes(ROOT) && !stderr.includes(folder),
+    `a path of this machine: ${stderr}`,
+  );
   await assert.rejects(Deno.stat(join(folder, "out")), Deno.errors.NotFound);
-}
-
-/** A folder with `data/target` in it, removed afterwards. */
-async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await Deno.mkdir(join(folder, "data"));
-    await Deno.symlink(TARGET, join(folder, "data/target"));
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 /** A copy of the target in `folder/changed`, with another configuration or less of its weights. */
@@ -64,15 +42,6 @@ async function changedTarget(
   await file.read(start);
   await Deno.remove(join(changed, "model.safetensors"));
   await Deno.writeFile(join(changed, "model.safetensors"), start);
-}
-
-/** A random draft with the target's sizes in `folder/draft`. */
-async function randomDraft(folder: string, changes: Partial<DraftConfig> = {}): Promise<void> {
-  const { layers: _, family: __, tied: ___, bos: ____, eos: _____, ...sizes } =
-    await readTargetConfig(TARGET);
-  const config: DraftConfig = { ...sizes, inner: 16, fusion: "linear", head: "single", ...changes };
-  await Deno.mkdir(join(folder, "draft"));
-  await writeDraft(join(folder, "draft"), initialDraft(config, { seed: 0 }));
 }
 
 Deno.test("an unknown option points to the help", async () => {
