@@ -1,4 +1,4 @@
-/** `deno task bench --what training|decoding`: times to compare, printed with what they are made of. */
+/** `deno task bench training|decoding`: times to compare, printed with what they are made of. */
 import { openOnnxBackend } from "../backend/onnx/backend.ts";
 import { draftForwards, targetForwards } from "../bench/decoding.ts";
 import {
@@ -42,11 +42,12 @@ async function training(backend: Awaited<ReturnType<typeof openOnnxBackend>>, ro
 
 await runCommand({
   name: "bench",
-  summary: "time a training step (--what training) or forwards while decoding (--what decoding)",
+  summary: "time a training step (bench training) or forwards while decoding (bench decoding)",
   options: {
     what: {
       type: "string",
       choices: ["training", "decoding"],
+      positional: true,
       default: "training",
       describe: "what to time",
     },

@@ -13,6 +13,8 @@ export interface Option {
   choices?: readonly string[];
   minimum?: number;
   maximum?: number;
+  /** May be given without its name, as the first word. */
+  positional?: boolean;
 }
 
 type Value<O extends Option> = O extends { type: "boolean" } ? boolean
@@ -103,7 +105,8 @@ export function parseOptions<S extends Record<string, Option>>(
   args: readonly string[],
 ): Values<S> & { json: boolean; help: boolean } {
   const all: Record<string, Option> = { ...options, json: JSON_OPTION, help: HELP_OPTION };
-  const { values } = parseArgs({
+  const first = Object.keys(all).find((key) => all[key].positional === true);
+  const { values, positionals } = parseArgs({
     // A lone -- comes from task runners that separate their own options.
     args: joinNegative(args.filter((a) => a !== "--"), all),
     options: Object.fromEntries(
@@ -112,9 +115,14 @@ export function parseOptions<S extends Record<string, Option>>(
       ) => [k, { type: o.type === "boolean" ? "boolean" : "string" }]),
     ),
     strict: true,
+    allowPositionals: first !== undefined,
   });
+  if (positionals.length > 1) {
+    throw new Error(`found ${positionals.join(" ")}, wanted one word besides the options`);
+  }
   const parsed = Object.entries(all).map(([key, option]) => {
-    const given = values[key] as string | boolean | undefined;
+    const word = key === first ? positionals[0] : undefined;
+    const given = (values[key] ?? word) as string | boolean | undefined;
     if (given === undefined) {
       return [key, option.default ?? (option.type === "boolean" ? false : undefined)];
     }

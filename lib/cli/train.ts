@@ -144,7 +144,10 @@ await runCommand({
       say(`stopped in step ${step}; the same command continues`);
       return;
     }
-    await writeFolderAtomic(final, (temporary) => writeDraft(temporary, draft));
+    await writeFolderAtomic(
+      final,
+      (temporary) => writeDraft(temporary, { ...draft, dtype: "F16" }),
+    );
     say(`step ${step}: ${final}`);
     finals.push({ step, draft: final, validation: last });
   }

@@ -34,6 +34,7 @@ export interface SuiteSummary {
   plain_tokens_per_second_with_prefill: number;
   /** Prompts whose two texts are the same. */
   identical: number;
+  /** Depths that a round reached. */
   acceptance_by_depth: { depth: number; share: number; accepted: number; reached: number }[];
   ms_per_round: { draftMs: number; verifyMs: number; hostMs: number };
 }
@@ -69,7 +70,7 @@ export function summarize(suite: string, results: readonly PromptResult[]): Suit
       share: r.value,
       accepted: r.numerator,
       reached: r.denominator,
-    })),
+    })).filter((d) => d.reached > 0),
     ms_per_round: timeSplit(speculative),
   };
 }

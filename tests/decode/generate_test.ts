@@ -14,6 +14,7 @@ import type { TargetConfig } from "../../lib/model/config.ts";
 import { random } from "../../lib/random.ts";
 import type { EndReason, GenerationEvent, RoundEvent } from "../../lib/report/events.ts";
 import { naiveTarget } from "../model/naive.ts";
+import { assertClose } from "../tolerance.ts";
 import { TINY, tinyDraft, tinyDraftConfig, tinyTarget, tinyWeights } from "../model/tiny.ts";
 
 /** Few tokens, so that a random draft is sometimes right. */
@@ -155,6 +156,26 @@ Deno.test("two generations at once do not disturb each other", async () => {
     }
   }
   assert.deepEqual(together, alone);
+});
+
+Deno.test("the draft is handed every row once: the target's features, and the tokens after them", async () => {
+  using decoders = await open();
+  const prompt = somePrompt(17), draft = decoders.draft(5), { width } = CONFIG;
+  const ids: number[] = [], features: number[] = [];
+  const original = draft.draft.bind(draft);
+  draft.draft = (rows, options) => {
+    ids.push(...rows.ids);
+    features.push(...rows.features);
+    return original(rows, options);
+  };
+  const tree = { depth: 6, width: 5, budget: 32 };
+  const { tokens, rounds } = await drafted(decoders, prompt, { tree, maxTokens: 24 });
+  assert.ok(rounds.some((r) => r.accepted > 1), "no path to take features from");
+  const text = [...prompt, ...tokens], weights = tinyWeights(CONFIG, SEED);
+  assert.ok(ids.length > 30 && ids.length <= text.length - 1);
+  assert.deepEqual(ids, text.slice(1, ids.length + 1));
+  const wanted = naiveTarget(CONFIG, (name) => weights[name], text).features.slice(0, ids.length);
+  assertClose(features, wanted.flat(), { what: "features", shape: [ids.length, width], a: 1e-4 });
 });
 
 /** Distribution of tokens 2 and 3 after the prompt, given none: the target's own, from its logits. */

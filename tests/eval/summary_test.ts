@@ -53,6 +53,12 @@ Deno.test("the summary is plain data", () => {
   assert.deepEqual(JSON.parse(JSON.stringify(s)), s);
 });
 
+Deno.test("depths that no round reached are left out", () => {
+  const refused = generation([[1, 0, 4], [1, 0, 4]], times);
+  const s = summarize("ours", [promptResult(plainGeneration(2, times), refused)]);
+  assert.deepEqual(s.acceptance_by_depth, [{ depth: 1, share: 0, accepted: 0, reached: 2 }]);
+});
+
 Deno.test("no results are refused", () => {
   assert.throws(() => summarize("ours", []), /Cannot summarise ours: no prompt was completed/);
 });

@@ -57,6 +57,13 @@ async function runTo(
   }
 }
 
+/** Are two drafts the same to the bit? (deepEqual would take a minute to describe a difference.) */
+function sameBits(one: Draft | undefined, other: Draft | undefined): boolean {
+  return Object.entries(one!.parameters).every(([name, values]) =>
+    values.every((x, i) => Object.is(x, other!.parameters[name][i]))
+  );
+}
+
 const stepsOf = (events: TrainingEvent[]) =>
   events.filter((e): e is StepEvent => e.type === "step");
 
@@ -108,7 +115,7 @@ Deno.test("a run that is left, or aborted, goes on to the same bits", () =>
         await interrupt(again);
         const { events, draft } = await runTo(again), rest = stepsOf(events);
         assert.ok(rest.length > 0 && rest.length < 8, `${name}: ${rest.length} steps were left`);
-        assert.deepEqual(draft!.parameters, whole.draft!.parameters, name);
+        assert.ok(sameBits(draft, whole.draft), `${name}: parameters differ`);
         const losses = stepsOf(whole.events).slice(-rest.length).map((e) => e.loss);
         assert.deepEqual(rest.map((e) => e.loss), losses, name);
       } finally {
@@ -119,7 +126,7 @@ Deno.test("a run that is left, or aborted, goes on to the same bits", () =>
     const other = { ...await make(), recipe: { ...recipe, seed: 6 } };
     const { draft } = await runTo(other);
     await Deno.remove(other.folder, { recursive: true });
-    assert.notDeepEqual(draft!.parameters, whole.draft!.parameters);
+    assert.ok(!sameBits(draft, whole.draft), "another seed gives the same draft");
   }));
 
 Deno.test("a finished run is not run again", () =>
@@ -127,7 +134,7 @@ Deno.test("a finished run is not run again", () =>
     const first = await runTo({ ...options, recipe: RECIPE });
     const second = await runTo({ ...options, recipe: RECIPE });
     assert.deepEqual(second.events, []);
-    assert.deepEqual(second.draft!.parameters, first.draft!.parameters);
+    assert.ok(sameBits(second.draft, first.draft));
   }));
 
 Deno.test("an abort before the start trains nothing and saves nothing", () =>
