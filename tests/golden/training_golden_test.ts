@@ -123,9 +123,9 @@ for (const [file, variant] of STEP1) {
       const found = tensors[name].host!, wanted = set.readFloat32(`after.${name}`);
       assertRelative(name, relative(found, wanted));
       // Beside a parameter of size 1 a step of 5e-5 is small: the steps themselves are compared too, as
-      // exactly as fp32 parameters hold them.
+      // exactly as fp32 parameters hold them (one rounding at 1 is a thousandth of a step).
       const error = updateError({ before: parameters[name], found, wanted });
-console.log(name,error);assertRelative(`step of ${name}`, error, 0.01);
+      assertRelative(`step of ${name}`, error, 0.003);
     }
   });
 }

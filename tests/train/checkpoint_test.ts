@@ -1,4 +1,7 @@
-/** Training state on disk: what is saved comes back to the bit, only the last two stay, and half-written ones do not count. */
+/**
+ * Training state on disk: what is saved comes back to the bit, only the last two stay, and half-written
+ * ones do not count.
+ */
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";

@@ -65,6 +65,9 @@ export function updatesInPlace(program: Program, name: string): boolean {
   return safe && program.order.every((n) => n === producer || !n.inputs.includes(source));
 }
 
+/** Weights of a Program whose runs are short. */
+const SHORT_BYTES = 400e6;
+
 /** The backend with the runner it uses. */
 export interface OnnxBackend extends Backend {
   readonly runner: RunnerName;
@@ -103,9 +106,12 @@ export async function openOnnxBackend(
     if (fixed !== undefined) throw new Error(`Cannot update ${fixed}: it is bound as a weight`);
     checkInputs({ ...program, inputs: pickInputs(program, Object.keys(bound)) }, bound);
     const { model, inputNames, outputNames } = lower(program, new Set(Object.keys(bound)));
+    const bytes = Object.values(bound).reduce((n, t) => n + t.host!.byteLength, 0);
     const session = await runtime.session(model, {
       inputs: inputNames,
       outputs: outputNames,
+      // Decoding with weights that are read in milliseconds; training (no bound weights) is not short.
+      short: bytes > 0 && bytes < SHORT_BYTES,
       weights: new Map(Object.entries(bound).map(([n, t]) => [n, (t as OnnxTensor).value])),
     });
     const outputs = Object.fromEntries(

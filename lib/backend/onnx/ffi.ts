@@ -108,6 +108,7 @@ function bindApi() {
     const f = call(at(slot), parameters, "pointer");
     return (...args: Deno.ToNativeParameterTypes<A>) => check(f.call(...args as never) as Pointer);
   };
+  const runHere = checked(SLOT.Run, RUN);
   const runOff = new Deno.UnsafeFnPointer(at(SLOT.Run), {
     parameters: RUN,
     result: "pointer",
@@ -131,7 +132,8 @@ function bindApi() {
       P,
       B,
     ]),
-    run: async (...args: Parameters<typeof runOff.call>) =>
+    runHere,
+    runOff: async (...args: Parameters<typeof runOff.call>) =>
       check(await runOff.call(...args) as Pointer),
     releaseEnv: release(SLOT.ReleaseEnv),
     releaseMemoryInfo: release(SLOT.ReleaseMemoryInfo),
@@ -198,8 +200,11 @@ class FfiSession implements OrtSession {
   #outputs: Names;
   /** Initialisers from outside are read by every run: kept as long as the session. */
   readonly weights: SessionOptions["weights"];
-  constructor(api: Api, session: BigUint64Array, { inputs, outputs, weights }: SessionOptions) {
+  #short: boolean;
+  constructor(api: Api, session: BigUint64Array, options: SessionOptions) {
+    const { inputs, outputs, weights, short = false } = options;
     this.#api = api;
+    this.#short = short;
     this.weights = weights;
     this.#session = session;
     this.#inputs = new Names(inputs);
@@ -212,17 +217,19 @@ class FfiSession implements OrtSession {
     const given = addresses(inputs), wanted = addresses(outputs);
     const used = [this, inputs, outputs, given, wanted];
     inFlight.add(used);
+    const args = [
+      pointer(this.#session),
+      null,
+      this.#inputs.addresses,
+      given,
+      BigInt(given.length),
+      this.#outputs.addresses,
+      BigInt(wanted.length),
+      wanted,
+    ] as const;
     try {
-      await this.#api.run(
-        pointer(this.#session),
-        null,
-        this.#inputs.addresses,
-        given,
-        BigInt(given.length),
-        this.#outputs.addresses,
-        BigInt(wanted.length),
-        wanted,
-      );
+      if (this.#short) this.#api.runHere(...args);
+      else await this.#api.runOff(...args);
     } finally {
       inFlight.delete(used);
     }
