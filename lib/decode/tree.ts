@@ -68,7 +68,8 @@ function best(scores: ArrayLike<number>, count: number): number[] {
 /**
  * Grows a tree from the sampled token `root`. `first` holds the k candidates after the last accepted row;
  * `expand` forwards a frontier and returns k candidates for each of its nodes, `depth - 1` times at most.
- * Growth ends early when the best score on the frontier falls below `minimumScore`.
+ * Growth ends early when the best score on the frontier falls below `minimumScore`, and candidates below it
+ * are not kept (the best one always is): a path so unlikely is worth neither a draft row nor a target row.
  *
  * A child's score is its parent's plus its log-probability. Of all k + (depth - 1) k^2 candidates the
  * `budget - 1` best are kept, fewer if there are fewer, in order of drafting after the root. Scores fall along
@@ -121,7 +122,9 @@ export async function growTree(
     featureRows = Int32Array.from(rows);
     frontier = chosen.map((c) => start + c);
   }
-  const kept = best(scores, budget - 1).sort((a, b) => a - b);
+  const kept = best(scores, budget - 1)
+    .filter((candidate, i) => i === 0 || scores[candidate] >= minimumScore)
+    .sort((a, b) => a - b);
   const place = new Map(kept.map((candidate, i) => [candidate, i + 1]));
   return {
     tokens: Int32Array.of(root, ...kept.map((c) => tokens[c])),

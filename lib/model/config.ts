@@ -71,6 +71,14 @@ function decoder(json: Json, file: string): DecoderConfig {
       `Cannot use ${file}: rope_scaling is ${JSON.stringify(json.rope_scaling)}, wanted none`,
     );
   }
+  // Newer files keep theta and scaling together.
+  const rope = (json.rope_parameters ?? {}) as Json;
+  if (rope.rope_type !== undefined && rope.rope_type !== "default") {
+    throw new Error(`Cannot use ${file}: rope_type is ${rope.rope_type}, wanted default`);
+  }
+  if (json.attention_bias === true || json.mlp_bias === true) {
+    throw new Error(`Cannot use ${file}: attention_bias or mlp_bias is true, wanted none`);
+  }
   if (json.hidden_act !== undefined && json.hidden_act !== "silu") {
     throw new Error(`Cannot use ${file}: hidden_act is ${json.hidden_act}, wanted silu`);
   }
@@ -83,7 +91,7 @@ function decoder(json: Json, file: string): DecoderConfig {
     vocabulary: int("vocab_size"),
     positions: int("max_position_embeddings", 2048),
     epsilon: Number(json.rms_norm_eps ?? 1e-6),
-    ropeTheta: Number(json.rope_theta ?? 10000),
+    ropeTheta: Number(json.rope_theta ?? rope.rope_theta ?? 10000),
   };
 }
 
@@ -95,9 +103,6 @@ export async function readTargetConfig(folder: string): Promise<TargetConfig> {
     throw new Error(
       `Cannot use ${file}: architecture is ${architecture ?? "not given"}, wanted LlamaForCausalLM`,
     );
-  }
-  if (json.attention_bias === true || json.mlp_bias === true) {
-    throw new Error(`Cannot use ${file}: attention_bias or mlp_bias is true, wanted none`);
   }
   const eos = json.eos_token_id;
   return {

@@ -130,7 +130,7 @@ Deno.test("a budget beyond the candidates keeps them all", async () => {
   assert.equal(tree.tokens.length, 1 + 2 + 2 * 4);
 });
 
-Deno.test("growth ends when the frontier's best score falls below the minimum", async () => {
+Deno.test("below the minimum score nothing is expanded nor kept, but for the best candidate", async () => {
   const run = async (minimumScore: number | undefined) => {
     let calls = 0;
     const tree = await growTree(
@@ -142,8 +142,9 @@ Deno.test("growth ends when the frontier's best score falls below the minimum", 
   };
   // Best scores of the frontiers: -1, -2, -3, -4.
   assert.deepEqual(await run(undefined), [4, 1 + 2 + 4 * 4]);
-  assert.deepEqual(await run(-2), [2, 1 + 2 + 2 * 4]);
-  assert.deepEqual(await run(-0.5), [0, 3]);
+  // Kept at -2: both of level 1 (-1, -2), and of level 2 the first child of the first (-2).
+  assert.deepEqual(await run(-2), [2, 1 + 2 + 1]);
+  assert.deepEqual(await run(-0.5), [0, 2]);
 });
 
 Deno.test("a child never outranks its parent, even with a rounded log-probability above 0", async () => {

@@ -1,0 +1,26 @@
+/** Tests lib/bench/decoding.ts: every timed forward runs and gives finite numbers of the right shape. */
+import { deepEqual, ok } from "node:assert/strict";
+import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
+import type { Params } from "../../lib/backend/backend.ts";
+import { draftForwards, targetForwards } from "../../lib/bench/decoding.ts";
+import { tinyDraft, tinyDraftConfig, tinyTarget } from "../model/tiny.ts";
+
+Deno.test("target and draft forwards of every size run", async () => {
+  using backend = await openOnnxBackend({ threads: 1 });
+  const target = tinyTarget(backend, { positions: 600 });
+  const draft = tinyDraft(tinyDraftConfig(target.config));
+  const { config: { vocabulary } } = target;
+  const forwards = await targetForwards(target, { backend });
+  const rows: number[] = [];
+  for (const { run } of forwards) {
+    const { logits } = await run() as Params;
+    ok((logits.host as Float32Array).every(Number.isFinite));
+    deepEqual(logits.shape[1], vocabulary);
+    rows.push(logits.shape[0]);
+  }
+  deepEqual(rows, [1, 2, 4, 8, 16, 32, 64]);
+  for (const { run } of await draftForwards(draft, { backend, target })) {
+    const { regress } = await run() as Params;
+    ok((regress.host as Float32Array).every(Number.isFinite));
+  }
+});
