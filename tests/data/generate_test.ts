@@ -1,0 +1,61 @@
+/** Tests lib/data/generate.ts on a tiny random target: what is stored, resume, independence of the batch. */
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
+import { type Example, openExamples } from "../../lib/data/features.ts";
+import { generateData } from "../../lib/data/generate.ts";
+import { takePrompts } from "../../lib/data/prompts.ts";
+import { TargetDecoder } from "../../lib/decode/target.ts";
+import { fromHalf } from "../../lib/io/float16.ts";
+import { encodePrompt, lossMask } from "../../lib/text/chat.ts";
+import { loadTokenizer } from "../../lib/text/tokenizer.ts";
+import { tinyTarget } from "../model/tiny.ts";
+
+const tokenizer = await loadTokenizer("data/target");
+const prompts = takePrompts("train", { count: 6 });
+
+async function all(folder: string): Promise<Map<string, Example>> {
+  const examples = await openExamples(folder), out = new Map<string, Example>();
+  for (let i = 0; i < examples.count; i++) {
+    const e = await examples.read(i);
+    out.set(e.id, e);
+  }
+  return out;
+}
+
+Deno.test("answers, masks and features are stored; batch size and interruption change nothing", async () => {
+  using backend = await openOnnxBackend({ threads: 1 });
+  const target = tinyTarget(backend, { vocabulary: 4096, positions: 256, headSize: 16, width: 64 });
+  const run = async (batch: number, stopAfter = Infinity, folder?: string) => {
+    folder ??= await Deno.makeTempDir();
+    const abort = new AbortController();
+    let events = 0;
+    const options = { backend, tokenizer, folder, maxTokens: 12, batch, signal: abort.signal };
+    for await (const event of generateData(target, prompts, options)) {
+      equal(event.total, prompts.length);
+      if (++events >= stopAfter) abort.abort();
+    }
+    return folder;
+  };
+  const four = await all(await run(4)), one = await all(await run(1));
+  deepEqual([...four.keys()].sort(), prompts.map((p) => p.id).sort());
+  const stopped = await run(2, 2);
+  const before = (await all(stopped)).size;
+  ok(before >= 2 && before < 6, `${before} examples before the interruption`);
+  const resumed = await all(await run(2, Infinity, stopped));
+
+  using decoder = new TargetDecoder(target, { backend });
+  for (const { id, messages } of prompts) {
+    const { ids, mask, features } = four.get(id)!, prompt = encodePrompt(tokenizer, messages);
+    deepEqual([...ids.subarray(0, prompt.length)], [...prompt]);
+    equal(ids.length, prompt.length + 12);
+    deepEqual(mask, lossMask(ids.length, [{ start: prompt.length, end: ids.length }]));
+    // The stored features are what the target makes of the whole text at once.
+    using cache = decoder.newCache();
+    const again = (await decoder.prefill(ids, cache)).features, stored = fromHalf(features);
+    for (let i = 0; i < again.length - target.config.width; i++) {
+      ok(Math.abs(stored[i] - again[i]) <= 2e-3 * Math.max(1, Math.abs(again[i])), `feature ${i}`);
+    }
+    deepEqual(one.get(id)!.ids, ids);
+    deepEqual(resumed.get(id)!.ids, ids);
+  }
+});
