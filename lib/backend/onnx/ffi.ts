@@ -22,10 +22,8 @@ const API_VERSION = 20;
 /** Slots of OrtApi (onnxruntime_c_api.h, order of declaration). */
 const SLOT = {
   GetErrorMessage: 2,
-  CreateEnv: 3,
   Run: 9,
   CreateSessionOptions: 10,
-  SetIntraOpNumThreads: 24,
   CreateTensorWithDataAsOrtValue: 49,
   CreateCpuMemoryInfo: 69,
   ReleaseEnv: 92,
@@ -34,7 +32,12 @@ const SLOT = {
   ReleaseSession: 95,
   ReleaseValue: 96,
   ReleaseSessionOptions: 100,
+  CreateEnvWithGlobalThreadPools: 119,
+  DisablePerSessionThreads: 120,
+  CreateThreadingOptions: 121,
+  ReleaseThreadingOptions: 122,
   AddSessionConfigEntry: 130,
+  SetGlobalIntraOpNumThreads: 147,
   AddInitializer: 150,
   CreatePrepackedWeightsContainer: 166,
   ReleasePrepackedWeightsContainer: 167,
@@ -116,9 +119,11 @@ function bindApi() {
   });
   return {
     version,
-    createEnv: checked(SLOT.CreateEnv, [I, B, B]),
+    createEnv: checked(SLOT.CreateEnvWithGlobalThreadPools, [I, B, P, B]),
+    createThreading: checked(SLOT.CreateThreadingOptions, [B]),
+    setThreads: checked(SLOT.SetGlobalIntraOpNumThreads, [P, I]),
+    shareThreads: checked(SLOT.DisablePerSessionThreads, [P]),
     createOptions: checked(SLOT.CreateSessionOptions, [B]),
-    setThreads: checked(SLOT.SetIntraOpNumThreads, [P, I]),
     setEntry: checked(SLOT.AddSessionConfigEntry, [P, B, B]),
     createTensor: checked(SLOT.CreateTensorWithDataAsOrtValue, [P, B, Z, B, Z, I, B]),
     createMemoryInfo: checked(SLOT.CreateCpuMemoryInfo, [I, I, B]),
@@ -140,6 +145,7 @@ function bindApi() {
     releaseSession: release(SLOT.ReleaseSession),
     releaseValue: release(SLOT.ReleaseValue),
     releaseOptions: release(SLOT.ReleaseSessionOptions),
+    releaseThreading: release(SLOT.ReleaseThreadingOptions),
     releaseContainer: release(SLOT.ReleasePrepackedWeightsContainer),
   };
 }
@@ -248,14 +254,19 @@ export class FfiRuntime implements OrtRuntime {
   #env = out();
   #memory = out();
   #container = out();
-  #threads: number;
 
   private constructor(api: Api, threads: number) {
     this.#api = api;
-    this.#threads = threads;
     this.version = api.version;
     const errorsOnly = 3, arenaAllocator = 1, defaultMemory = 0;
-    api.createEnv(errorsOnly, text("griffin"), this.#env);
+    // One pool for all sessions: with a pool each, the threads of one spin while another wants the cores
+    // (drafting and verifying in turn took four times as long). The process has one environment, so the
+    // first runtime opened decides the number of threads.
+    const threading = out();
+    api.createThreading(threading);
+    api.setThreads(pointer(threading), threads);
+    api.createEnv(errorsOnly, text("griffin"), pointer(threading), this.#env);
+    api.releaseThreading(pointer(threading));
     api.createMemoryInfo(arenaAllocator, defaultMemory, this.#memory);
     api.createContainer(this.#container);
   }
@@ -274,7 +285,7 @@ export class FfiRuntime implements OrtRuntime {
     api.createOptions(settings);
     try {
       const at = pointer(settings);
-      api.setThreads(at, this.#threads);
+      api.shareThreads(at);
       // Where SUPPLIED_LATER, which initialisers without data name, is looked for.
       const folder = text("session.model_external_initializers_file_folder_path");
       api.setEntry(at, folder, text(packageFolder()));
