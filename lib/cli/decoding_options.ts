@@ -21,11 +21,11 @@ export const DECODING_OPTIONS = {
     describe: "keep the k most likely tokens; 0 keeps all",
   },
   "top-p": { type: "number", default: 1, describe: "keep the most likely tokens up to this sum" },
-  depth: { type: "integer", minimum: 1, default: 5, describe: "levels of the tree" },
+  depth: { type: "integer", minimum: 1, default: 6, describe: "levels of the tree" },
   width: {
     type: "integer",
     minimum: 1,
-    default: 3,
+    default: 2,
     describe: "children of a node, nodes expanded on a level",
   },
   budget: {
@@ -36,7 +36,7 @@ export const DECODING_OPTIONS = {
   },
   "minimum-score": {
     type: "number",
-    default: -2.5,
+    default: -6,
     describe: "stop growing where no path has this log-probability",
   },
   "draft-bits": {

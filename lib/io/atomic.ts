@@ -3,7 +3,7 @@
  * content or the new one, never a part. Used by everything that leaves files behind.
  */
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 /** Ending of files and folders that are still being written. */
 export const PARTIAL = ".partial";
@@ -22,7 +22,6 @@ export async function writeFileAtomic(
   path: string,
   content: string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   const temporary = `${path}${PARTIAL}`;
   const chunks = typeof content === "string"
     ? [new TextEncoder().encode(content)]
@@ -30,6 +29,7 @@ export async function writeFileAtomic(
     ? [content]
     : content;
   try {
+    await mkdir(dirname(path), { recursive: true });
     const file = await open(temporary, "w");
     try {
       for await (const chunk of chunks) await file.writeFile(chunk);
@@ -39,7 +39,7 @@ export async function writeFileAtomic(
     }
     await rename(temporary, path);
   } catch (cause) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => {}); // the first error is the one to tell
     throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });
   }
 }
@@ -52,20 +52,29 @@ export async function writeFolderAtomic(
   path: string,
   write: (temporary: string) => Promise<void>,
 ): Promise<void> {
-  const temporary = `${path}${PARTIAL}`, old = `${path}.old${PARTIAL}`;
-  await rm(temporary, { recursive: true, force: true });
-  await mkdir(temporary, { recursive: true });
+  // Resolved, because "a/" would put the temporary inside the folder that is to be moved.
+  const place = resolve(path), temporary = `${place}${PARTIAL}`, old = `${place}.old${PARTIAL}`;
   try {
+    await rm(temporary, { recursive: true, force: true });
+    await mkdir(temporary, { recursive: true });
     await write(temporary);
-    for (const name of await readdir(temporary)) await flush(join(temporary, name));
+    for (const entry of await readdir(temporary, { recursive: true, withFileTypes: true })) {
+      if (entry.isFile()) await flush(join(entry.parentPath, entry.name));
+    }
     await rm(old, { recursive: true, force: true });
-    await rename(path, old).catch((cause) => {
-      if (cause.code !== "ENOENT") throw cause;
+    const moved = await rename(place, old).then(() => true, (cause) => {
+      if (cause.code === "ENOENT") return false;
+      throw cause;
     });
-    await rename(temporary, path);
+    try {
+      await rename(temporary, place);
+    } catch (cause) {
+      if (moved) await rename(old, place);
+      throw cause;
+    }
     await rm(old, { recursive: true, force: true });
   } catch (cause) {
-    await rm(temporary, { recursive: true, force: true });
+    await rm(temporary, { recursive: true, force: true }).catch(() => {});
     throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });
   }
 }

@@ -7,15 +7,18 @@ import { sizeOf } from "../graph/node.ts";
 import { writeFileAtomic } from "./atomic.ts";
 import { fromBrain, fromHalf, toBrain, toHalf } from "./float16.ts";
 
-/** Bytes of one element of each type the format knows. */
+/** Bytes of one element of each type that can be read; the format's 8-bit floats and smaller are not. */
 const ELEMENT_BYTES = {
   F64: 8,
   F32: 4,
   F16: 2,
   BF16: 2,
   I64: 8,
+  U64: 8,
   I32: 4,
+  U32: 4,
   I16: 2,
+  U16: 2,
   I8: 1,
   U8: 1,
   BOOL: 1,
@@ -24,6 +27,9 @@ export type SafeType = keyof typeof ELEMENT_BYTES;
 
 /** Headers beyond this are refused, as the format's own reader does. */
 const LARGEST_HEADER = 100_000_000;
+
+/** Bytes asked for at a time: a single read of 2 GiB (the embedding of a large model) is refused. */
+const LARGEST_READ = 2 ** 30;
 
 export interface TensorInfo {
   dtype: SafeType;
@@ -42,7 +48,7 @@ export interface TensorSource extends Disposable {
   info(name: string): TensorInfo;
   /** Values as f32, whatever floating type they are stored in. */
   readFloat32(name: string): Float32Array;
-  /** Values of an integer or boolean tensor. */
+  /** Values of an integer or boolean tensor. @throws when one does not fit 32 bits. */
   readInt(name: string): Int32Array;
 }
 
@@ -58,16 +64,25 @@ function parseHeader(path: string, json: string): {
   } catch {
     throw refuse("its header is not a JSON object");
   }
-  const { __metadata__: metadata = {}, ...entries } = header;
+  const { __metadata__, ...entries } = header, metadata = __metadata__ ?? {};
+  if (
+    typeof metadata !== "object" || Array.isArray(metadata) ||
+    !Object.values(metadata).every((v) => typeof v === "string")
+  ) {
+    throw refuse(`its __metadata__ is ${JSON.stringify(metadata)}, wanted texts by name`);
+  }
   const tensors = new Map<string, TensorInfo>();
   for (const [name, entry] of Object.entries(entries)) {
-    const { dtype, shape, data_offsets: range } = entry as {
+    if (typeof entry !== "object" || entry === null) {
+      throw refuse(`tensor ${name} is ${JSON.stringify(entry)}, wanted dtype, shape, data_offsets`);
+    }
+    const { dtype, shape, data_offsets: range } = entry as unknown as {
       dtype: SafeType;
       shape: number[];
       data_offsets: [number, number];
     };
     const whole = (v: unknown) => Number.isSafeInteger(v) && (v as number) >= 0;
-    if (ELEMENT_BYTES[dtype] === undefined) {
+    if (typeof dtype !== "string" || !Object.hasOwn(ELEMENT_BYTES, dtype)) {
       throw refuse(
         `tensor ${name} has type ${dtype}, wanted one of ${Object.keys(ELEMENT_BYTES).join(", ")}`,
       );
@@ -91,7 +106,11 @@ function parseHeader(path: string, json: string): {
     tensors.set(name, { dtype, shape, range });
   }
   let end = 0;
-  for (const [name, { range }] of [...tensors].sort((a, b) => a[1].range[0] - b[1].range[0])) {
+  // By end as well: an empty tensor may share its start with the one after it.
+  const byPlace = [...tensors].sort(([, { range: a }], [, { range: b }]) =>
+    a[0] - b[0] || a[1] - b[1]
+  );
+  for (const [name, { range }] of byPlace) {
     if (range[0] !== end) {
       throw refuse(`tensor ${name} starts at byte ${range[0]} of the data, wanted ${end}`);
     }
@@ -109,31 +128,45 @@ class SafetensorsFile implements TensorSource {
   constructor(readonly path: string) {
     try {
       this.#file = openSync(path, "r");
-    } catch {
-      throw new Error(`Cannot read ${path}: no such file, wanted a safetensors file`);
+    } catch (cause) {
+      const { code, message } = cause as NodeJS.ErrnoException;
+      const found = code === "ENOENT" ? "no such file" : message;
+      throw new Error(`Cannot read ${path}: ${found}, wanted a safetensors file`, { cause });
     }
     try {
-      const size = fstatSync(this.#file).size;
+      const status = fstatSync(this.#file), { size } = status;
+      if (!status.isFile()) throw new Error(`Cannot read ${path}: found a folder, wanted a file`);
       if (size < 8) throw new Error(`Cannot read ${path}: it has ${size} bytes, wanted at least 8`);
       const length = Number(new DataView(this.#read(0, 8).buffer).getBigUint64(0, true));
-      if (length > Math.min(LARGEST_HEADER, size - 8)) {
+      if (length > LARGEST_HEADER && length <= size - 8) {
+        throw new Error(
+          `Cannot read ${path}: its header claims ${length} bytes, wanted at most ${LARGEST_HEADER}`,
+        );
+      }
+      if (length > size - 8) {
         throw new Error(
           `Cannot read ${path}: its header claims ${length} bytes, the file holds ${
             size - 8
           } after the length`,
         );
       }
-      const json = new TextDecoder().decode(this.#read(8, length));
+      let json: string;
+      try {
+        json = new TextDecoder("utf-8", { fatal: true }).decode(this.#read(8, length));
+      } catch (cause) {
+        throw new Error(`Cannot read ${path}: its header is not UTF-8 text`, { cause });
+      }
       const { tensors, metadata } = parseHeader(path, json);
       this.#dataStart = 8 + length;
       this.#tensors = tensors;
       this.metadata = metadata;
-      const end = Math.max(0, ...[...tensors.values()].map((t) => t.range[1]));
+      let end = 0, last = "";
+      for (const [name, { range }] of tensors) if (range[1] > end) [end, last] = [range[1], name];
       if (this.#dataStart + end !== size) {
         throw new Error(
           `Cannot read ${path}: it has ${size} bytes, its header describes ${
             this.#dataStart + end
-          }`,
+          }${last && `, tensor ${last} being the last`}`,
         );
       }
     } catch (cause) {
@@ -143,10 +176,11 @@ class SafetensorsFile implements TensorSource {
   }
 
   #read(start: number, length: number): Uint8Array<ArrayBuffer> {
+    if (this.#file < 0) throw new Error(`Cannot read ${this.path}: it has been closed`);
     const bytes = new Uint8Array(length);
     let at = 0;
     while (at < length) {
-      const n = readSync(this.#file, bytes, at, length - at, start + at);
+      const n = readSync(this.#file, bytes, at, Math.min(length - at, LARGEST_READ), start + at);
       if (n === 0) throw new Error(`Cannot read ${this.path}: it ends at byte ${start + at}`);
       at += n;
     }
@@ -190,13 +224,26 @@ class SafetensorsFile implements TensorSource {
 
   readInt(name: string): Int32Array {
     const { dtype } = this.info(name), data = this.#bytes(name);
+    const narrow = (value: bigint | number, i: number): number => {
+      const narrowed = Number(value);
+      if (narrowed === (narrowed | 0)) return narrowed;
+      throw new Error(
+        `Cannot read ${name} of ${this.path} as integers: element ${i} is ${value}, wanted 32 bits`,
+      );
+    };
     switch (dtype) {
       case "I64":
-        return Int32Array.from(new BigInt64Array(data), Number);
+        return Int32Array.from(new BigInt64Array(data), narrow);
+      case "U64":
+        return Int32Array.from(new BigUint64Array(data), narrow);
       case "I32":
         return new Int32Array(data);
+      case "U32":
+        return Int32Array.from(new Uint32Array(data), narrow);
       case "I16":
         return Int32Array.from(new Int16Array(data));
+      case "U16":
+        return Int32Array.from(new Uint16Array(data));
       case "I8":
         return Int32Array.from(new Int8Array(data));
       case "U8":
@@ -221,14 +268,53 @@ export function openSafetensors(path: string): TensorSource {
   return new SafetensorsFile(path);
 }
 
-/** A tensor to write. Float data may be stored in 16 bits. */
+/**
+ * A tensor to write. Floats are stored as F32 unless F16 or BF16 is asked for; Uint16Array holds bit patterns
+ * of one of these two, which must be named.
+ */
 export interface TensorToWrite {
   shape: readonly number[];
-  data: Float32Array | Int32Array;
-  dtype?: "F32" | "F16" | "BF16" | "I32";
+  data: Float32Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
+  dtype?: "F32" | "F16" | "BF16" | "I32" | "I64" | "U8";
 }
 
-/** Writes a file, names in the given order, atomically. */
+/** How values of each kind may be stored; the first is the default. */
+const STORED_AS = {
+  Float32Array: ["F32", "F16", "BF16"],
+  Int32Array: ["I32"],
+  BigInt64Array: ["I64"],
+  Uint8Array: ["U8"],
+  Uint16Array: [undefined, "F16", "BF16"],
+} as const;
+
+/** Type and bytes that a tensor gets in the file. @throws when its values cannot be stored so. */
+function encodeTensor(name: string, tensor: TensorToWrite): [dtype: string, bytes: Uint8Array] {
+  const { shape, data } = tensor, kind = data?.[Symbol.toStringTag] ?? "nothing";
+  const allowed: readonly (string | undefined)[] = Object.hasOwn(STORED_AS, kind)
+    ? STORED_AS[kind as keyof typeof STORED_AS]
+    : [];
+  const dtype = tensor.dtype ?? allowed[0];
+  if (dtype === undefined || !allowed.includes(dtype)) {
+    throw new Error(
+      `Cannot write tensor ${name} [${shape}] from ${kind} as ${tensor.dtype ?? "it is"}: wanted ${
+        allowed.filter((d) => d).join(" or ") || `one of ${Object.keys(STORED_AS).join(", ")}`
+      }`,
+    );
+  }
+  if (data.length !== sizeOf(shape)) {
+    throw new Error(
+      `Cannot write tensor ${name} [${shape}] from ${data.length} values: wanted ${sizeOf(shape)}`,
+    );
+  }
+  const stored = !(data instanceof Float32Array) || dtype === "F32"
+    ? data
+    : dtype === "F16"
+    ? toHalf(data)
+    : toBrain(data);
+  return [dtype, new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)];
+}
+
+/** Writes a file, names in the given order, atomically. @throws before anything is written. */
 export async function writeSafetensors(
   path: string,
   tensors: Record<string, TensorToWrite>,
@@ -237,31 +323,19 @@ export async function writeSafetensors(
   const header: Record<string, unknown> = { __metadata__: { format: "pt", ...metadata } };
   const parts: Uint8Array[] = [];
   let at = 0;
-  for (
-    const [name, { shape, data, dtype = data instanceof Float32Array ? "F32" : "I32" }] of Object
-      .entries(tensors)
-  ) {
-    if (data.length !== sizeOf(shape)) {
-      throw new Error(
-        `Cannot write tensor ${name} [${shape}] from ${data.length} values: wanted ${
-          sizeOf(shape)
-        }`,
-      );
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (name === "__metadata__") {
+      throw new Error(`Cannot write ${path}: ${name} is not a name that a tensor may have`);
     }
-    const stored = dtype === "F16"
-      ? toHalf(data as Float32Array)
-      : dtype === "BF16"
-      ? toBrain(data as Float32Array)
-      : data;
-    parts.push(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
-    header[name] = { dtype, shape, data_offsets: [at, at + stored.byteLength] };
-    at += stored.byteLength;
+    const [dtype, bytes] = encodeTensor(name, tensor);
+    parts.push(bytes);
+    header[name] = { dtype, shape: tensor.shape, data_offsets: [at, at + bytes.length] };
+    at += bytes.length;
   }
-  const json = JSON.stringify(header);
+  const json = new TextEncoder().encode(JSON.stringify(header));
   // Padded with blanks, so that the data start at a multiple of 8.
-  const text = new TextEncoder().encode(
-    json + " ".repeat((8 - new TextEncoder().encode(json).length % 8) % 8),
-  );
+  const text = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(32);
+  text.set(json);
   const length = new Uint8Array(8);
   new DataView(length.buffer).setBigUint64(0, BigInt(text.length), true);
   await writeFileAtomic(path, [length, text, ...parts]);

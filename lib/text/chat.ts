@@ -19,12 +19,21 @@ function render(
   if (tokenizer.chatTemplate === undefined) {
     throw new Error(`Cannot render a chat: ${tokenizer.folder} has no chat_template`);
   }
-  return new Template(tokenizer.chatTemplate).render({
-    messages,
-    add_generation_prompt: addGenerationPrompt,
-    bos_token: tokenizer.bosToken ?? "",
-    eos_token: tokenizer.eosToken ?? "",
-  });
+  try {
+    return new Template(tokenizer.chatTemplate).render({
+      messages,
+      add_generation_prompt: addGenerationPrompt,
+      bos_token: tokenizer.bosToken ?? "",
+      eos_token: tokenizer.eosToken ?? "",
+    });
+  } catch (cause) {
+    throw new Error(
+      `Cannot render ${messages.length} messages with the chat template of ${tokenizer.folder}: ${
+        (cause as Error).message
+      }`,
+      { cause },
+    );
+  }
 }
 
 /** Ids of a conversation up to where the model's reply begins. */
@@ -50,7 +59,21 @@ export function lossMask(length: number, replies: readonly Reply[]): Uint8Array 
 }
 
 /**
- * Ids and loss mask of a whole conversation.
+ * Checks a mask against what section 3 promises: of each reply at [start, end) rows start - 1 to end - 3 are
+ * trained and no others, so no row predicts a header; the last row never; at least one row is.
+ * @throws naming the first row that breaks the promise.
+ */
+export function checkMask(mask: Uint8Array, replies: readonly Reply[]): void {
+  const refuse = (found: string) => new Error(`Cannot train on this loss mask: ${found}`);
+  if (mask[mask.length - 1] === 1) throw refuse(`the last row, ${mask.length - 1}, is trained`);
+  const wanted = lossMask(mask.length, replies);
+  const at = mask.findIndex((m, t) => m !== wanted[t]);
+  if (at >= 0) throw refuse(`row ${at} holds ${mask[at]}, wanted ${wanted[at]}`);
+  if (!mask.includes(1)) throw refuse(`none of its ${mask.length} rows is trained`);
+}
+
+/**
+ * Ids and loss mask of a whole conversation. Without a reply of two tokens or more the mask is empty.
  * @throws when the template's renderings of a growing conversation do not extend each other.
  */
 export function encodeConversation(
@@ -59,16 +82,20 @@ export function encodeConversation(
 ): { ids: Int32Array; mask: Uint8Array; replies: Reply[] } {
   const replies: Reply[] = [];
   let ids = new Int32Array(0);
+  // Cut only where a reply begins and ends: some templates refuse a system turn that stands alone.
   messages.forEach(({ role }, i) => {
-    const after = tokenizer.encode(
+    if (role !== "assistant" && i < messages.length - 1) return;
+    const after = Int32Array.from(tokenizer.encode(
       render(tokenizer, messages.slice(0, i + 1), { addGenerationPrompt: false }),
-    );
+    ));
     if (role === "assistant") {
       const prompt = encodePrompt(tokenizer, messages.slice(0, i));
       checkExtends(tokenizer, prompt, { by: after, turn: i });
-      replies.push({ start: prompt.length, end: endOfTurn(tokenizer, after) });
-    } else checkExtends(tokenizer, ids, { by: after, turn: i });
-    ids = Int32Array.from(after);
+      const { length: start } = prompt;
+      replies.push({ start, end: endOfTurn(tokenizer, after, { start }) });
+    }
+    checkExtends(tokenizer, ids, { by: after, turn: i });
+    ids = after;
   });
   return { ids, mask: lossMask(ids.length, replies), replies };
 }
@@ -87,8 +114,13 @@ function checkExtends(
 }
 
 /** One past the end-of-turn token; template text after it (a newline, say) is not the model's to learn. */
-function endOfTurn({ eosToken, encode }: Tokenizer, ids: Int32Array): number {
+function endOfTurn(
+  { eosToken, encode }: Tokenizer,
+  ids: Int32Array,
+  { start }: { start: number },
+): number {
   const [eos] = eosToken === undefined ? [] : encode(eosToken);
   const at = eos === undefined ? -1 : ids.lastIndexOf(eos);
-  return at < 0 ? ids.length : at + 1;
+  // One before the reply ended an earlier turn.
+  return at < start ? ids.length : at + 1;
 }

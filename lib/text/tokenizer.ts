@@ -8,6 +8,7 @@ import { readJson } from "../io/json.ts";
 
 export interface Tokenizer {
   readonly folder: string;
+  /** Ids that can occur: one more than the largest. */
   readonly vocabulary: number;
   readonly bosToken: string | undefined;
   readonly eosToken: string | undefined;
@@ -32,17 +33,61 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
     const value = config[key] as string | { content: string } | null | undefined;
     return typeof value === "string" ? value : value?.content;
   };
-  const model = json.model as { vocab?: Record<string, number> } | undefined;
-  const added = (json.added_tokens ?? []) as unknown[];
+  // Added tokens may stand in the model's vocabulary too (LLaMA-2), so they are not counted on top.
+  let vocabulary = 0;
+  for (const id of inner.get_vocab(true).values()) vocabulary = Math.max(vocabulary, id + 1);
   return {
     folder,
-    vocabulary: Object.keys(model?.vocab ?? {}).length + added.length,
+    vocabulary,
     bosToken: token("bos_token"),
     eosToken: token("eos_token"),
-    chatTemplate: typeof config.chat_template === "string" ? config.chat_template : undefined,
+    chatTemplate: templateOf(config.chat_template),
     encode: (text) => Int32Array.from(inner.encode(text, { add_special_tokens: false }).ids),
     decode: (ids, { special = false } = {}) =>
       // The library refuses an empty list.
       ids.length === 0 ? "" : inner.decode(Array.from(ids), { skip_special_tokens: !special }),
+  };
+}
+
+/** A chat template is a text, or one of several by name of which "default" is the one for plain chats. */
+function templateOf(value: unknown): string | undefined {
+  const named = Array.isArray(value) ? value as { name?: string; template?: string }[] : [];
+  const text = named.length > 0 ? named.find(({ name }) => name === "default")?.template : value;
+  return typeof text === "string" ? text : undefined;
+}
+
+/** Text of a growing run of ids. */
+export interface StreamDecoder {
+  /** Takes new ids; returns the text that can no longer change. */
+  push(ids: ArrayLike<number>): string;
+  /** The rest, with U+FFFD for bytes that never became a character. */
+  flush(): string;
+}
+
+/**
+ * Decodes ids as they come. A character whose bytes are not complete yet decodes to U+FFFD, so a U+FFFD at
+ * the end is held back until more is known. Wants a decoding that only grows: tokenizers configured to tidy
+ * blanks afterwards (`clean_up_tokenization_spaces`) may take back a blank that has been given out.
+ */
+export function streamDecoder(tokenizer: Pick<Tokenizer, "decode">): StreamDecoder {
+  let ids: number[] = [], given = 0;
+  const giveUpTo = (end: number, text: string) => {
+    const fresh = text.slice(given, end);
+    given += fresh.length;
+    return fresh;
+  };
+  return {
+    push(more) {
+      ids = ids.concat(Array.from(more));
+      const text = tokenizer.decode(ids);
+      let end = text.length;
+      while (text[end - 1] === "\uFFFD") end--;
+      return giveUpTo(end, text);
+    },
+    flush() {
+      const text = tokenizer.decode(ids), rest = giveUpTo(text.length, text);
+      [ids, given] = [[], 0];
+      return rest;
+    },
   };
 }
