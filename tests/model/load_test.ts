@@ -87,7 +87,8 @@ Deno.test("a target's matrices are laid side by side in the published order", as
   const tensors = await writeTarget(folder.path, TINY);
   const { weights, config } = await loadTarget(folder.path, { backend });
   assert.equal(config.width, TINY.width);
-  const joined = (...names: string[]) => names.flatMap((n) => Array.from(tensors[n].data));
+  const joined = (...names: string[]) =>
+    names.flatMap((n) => Array.from(tensors[n].data as Float32Array));
   const at = "model.layers.1.";
   assert.deepEqual(
     Array.from(weights[`${at}self_attn.qkv_proj.weight`].host!),
@@ -118,7 +119,7 @@ Deno.test("identity follows the weights, not the folder", async () => {
   await writeTarget(two.path, TINY);
   await writeTarget(other.path, TINY, {
     edit: (t) => {
-      t["model.norm.weight"].data[0] += 1;
+      (t["model.norm.weight"].data as Float32Array)[0] += 1;
       return t;
     },
   });
@@ -132,7 +133,7 @@ Deno.test("identity sees every shard", async () => {
   for (const change of [0, 1]) {
     await using folder = await temporary();
     const tensors = Object.entries(publishedTensors(TINY)), map: Record<string, string> = {};
-    tensors.at(-1)![1].data[0] += change;
+    (tensors.at(-1)![1].data as Float32Array)[0] += change;
     for (const shard of [0, 1]) {
       const part = tensors.filter((_, i) => i % 2 === shard), file = `part-${shard}.safetensors`;
       await writeSafetensors(join(folder.path, file), Object.fromEntries(part));
