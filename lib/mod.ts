@@ -3,8 +3,6 @@
  *
  * @example Build a small program and run it
  * ```ts
- * import { input, matmul, openOnnxBackend, program, softmax } from "griffin-lab";
- *
  * using backend = await openOnnxBackend();
  * const x = input("x", [2, 3]), w = input("w", [3, 4]);
  * using executable = await backend.compile(program({ y: softmax(matmul(x, w)) }));
@@ -17,11 +15,6 @@
  *
  * @example Decode a prompt plainly and with a draft
  * ```ts
- * import {
- *   DraftDecoder, encodePrompt, loadTarget, loadTokenizer, openOnnxBackend, readDraft, record, speculate,
- *   TargetDecoder, tau,
- * } from "griffin-lab";
- *
  * using backend = await openOnnxBackend();
  * const target = await loadTarget("data/target", { backend });
  * const tokenizer = await loadTokenizer("data/target");
