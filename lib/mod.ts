@@ -1,5 +1,6 @@
 /**
  * GRIFFIN Lab: everything that notebooks, experiments and tasks use, grouped by what a reader wants to do.
+ * The examples run as they stand once the names they use are imported from this module.
  *
  * @example Build a small program and run it
  * ```ts
