@@ -1,9 +1,10 @@
 /**
  * GRIFFIN Lab: everything that notebooks, experiments and tasks use, grouped by what a reader wants to do.
- * The examples run as they stand once the names they use are imported from this module.
  *
  * @example Build a small program and run it
  * ```ts
+ * import { input, matmul, openOnnxBackend, program, softmax } from "./mod.ts";
+ *
  * using backend = await openOnnxBackend();
  * const x = input("x", [2, 3]), w = input("w", [3, 4]);
  * using executable = await backend.compile(program({ y: softmax(matmul(x, w)) }));
@@ -16,6 +17,9 @@
  *
  * @example Decode a prompt plainly and with a draft
  * ```ts
+ * import { DraftDecoder, encodePrompt, loadTarget, loadTokenizer, openOnnxBackend } from "./mod.ts";
+ * import { readDraft, record, speculate, TargetDecoder, tau } from "./mod.ts";
+ *
  * using backend = await openOnnxBackend();
  * const target = await loadTarget("data/target", { backend });
  * const tokenizer = await loadTokenizer("data/target");
