@@ -42,7 +42,7 @@ export function openCheckpoint(folder: string): TensorSource {
     path: index,
     names: Object.keys(placed),
     metadata: Object.assign({}, ...[...shards.values()].map((s) => s.metadata)),
-    has: (name) => name in placed,
+    has: (name) => Object.hasOwn(placed, name),
     info: (name) => shardOf(name).info(name),
     readFloat32: (name) => shardOf(name).readFloat32(name),
     readInt: (name) => shardOf(name).readInt(name),

@@ -269,8 +269,8 @@ export function openSafetensors(path: string): TensorSource {
 }
 
 /**
- * A tensor to write. Floats are stored as F32 unless F16 or BF16 is asked for; Uint16Array holds bit patterns
- * of one of these two, which must be named.
+ * A tensor to write. Floats are stored as F32 unless F16 or BF16 is asked for, integers as I32 unless I64 is;
+ * Uint16Array holds bit patterns of F16 or BF16, which must be named.
  */
 export interface TensorToWrite {
   shape: readonly number[];
@@ -281,7 +281,7 @@ export interface TensorToWrite {
 /** How values of each kind may be stored; the first is the default. */
 const STORED_AS = {
   Float32Array: ["F32", "F16", "BF16"],
-  Int32Array: ["I32"],
+  Int32Array: ["I32", "I64"],
   BigInt64Array: ["I64"],
   Uint8Array: ["U8"],
   Uint16Array: [undefined, "F16", "BF16"],
@@ -306,11 +306,10 @@ function encodeTensor(name: string, tensor: TensorToWrite): [dtype: string, byte
       `Cannot write tensor ${name} [${shape}] from ${data.length} values: wanted ${sizeOf(shape)}`,
     );
   }
-  const stored = !(data instanceof Float32Array) || dtype === "F32"
-    ? data
-    : dtype === "F16"
-    ? toHalf(data)
-    : toBrain(data);
+  let stored: ArrayBufferView = data;
+  if (data instanceof Float32Array && dtype === "F16") stored = toHalf(data);
+  if (data instanceof Float32Array && dtype === "BF16") stored = toBrain(data);
+  if (data instanceof Int32Array && dtype === "I64") stored = BigInt64Array.from(data, BigInt);
   return [dtype, new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)];
 }
 

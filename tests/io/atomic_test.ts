@@ -48,3 +48,29 @@ Deno.test("a failed folder leaves the old one; a dead run's leftovers do not dis
   deepEqual(await readdir(folder), ["d"]);
   deepEqual(await readdir(path), ["one"]);
 });
+
+Deno.test("a slash at the end names the same folder", async () => {
+  const folder = await temporary(), path = join(folder, "d");
+  await writeFolderAtomic(`${path}/`, (t) => writeFile(join(t, "one"), "1"));
+  await writeFolderAtomic(`${path}/`, (t) => writeFile(join(t, "two"), "2"));
+  deepEqual([await readdir(folder), await readdir(path)], [["d"], ["two"]]);
+});
+
+Deno.test("folders within the folder arrive too", async () => {
+  const folder = await temporary(), path = join(folder, "d");
+  await writeFolderAtomic(path, (t) => writeFileAtomic(join(t, "in/ner"), "1"));
+  equal(await readFile(join(path, "in/ner"), "utf8"), "1");
+});
+
+Deno.test("a file cannot take the place of a folder, nor lie in a file", async () => {
+  const folder = await temporary();
+  await writeFileAtomic(join(folder, "file"), "1");
+  await mkdir(join(folder, "taken"));
+  await rejects(writeFileAtomic(join(folder, "taken"), "2"), /Cannot write .*taken: /);
+  await rejects(writeFileAtomic(join(folder, "file/in"), "2"), /Cannot write .*file.in: /);
+  await rejects(
+    writeFolderAtomic(join(folder, "file/in"), () => Promise.resolve()),
+    /Cannot write .*file.in: /,
+  );
+  deepEqual((await readdir(folder)).sort(), ["file", "taken"]);
+});

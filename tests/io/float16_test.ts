@@ -34,3 +34,19 @@ Deno.test("a view into a larger buffer converts only its part", () => {
   const all = Uint16Array.of(0, 0x3c00, 0x4000, 0);
   deepEqual([...fromHalf(all.subarray(1, 3))], [1, 2]);
 });
+
+Deno.test("half: midpoints of all neighbours go to the even one, and just above them up", () => {
+  const all = fromHalf(Uint16Array.from({ length: 0x7c00 }, (_, i) => i)); // finite, not negative
+  const middles = all.slice(1).map((v, i) => (v + all[i]) / 2);
+  deepEqual(toHalf(middles), Uint16Array.from(middles, (_, i) => i + (i & 1)));
+  const above = middles.map((m) => m * (1 + 2 ** -22));
+  deepEqual(toHalf(above), Uint16Array.from(above, (_, i) => i + 1));
+});
+
+Deno.test("brain: the largest f32 rounds to infinity, a NaN of low bits stays one", () => {
+  const largest = new Float32Array(Uint32Array.of(0x7f7fffff, 0xff7fffff).buffer);
+  deepEqual([...toBrain(largest)], [0x7f80, 0xff80]);
+  const low = new Float32Array(Uint32Array.of(0x7f800001).buffer);
+  ok(Number.isNaN(fromBrain(toBrain(low))[0]));
+  deepEqual([...toBrain(Float32Array.of(9, 1, 9).subarray(1, 2))], [0x3f80]);
+});

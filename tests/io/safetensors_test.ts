@@ -1,8 +1,8 @@
 /** Tests lib/io/safetensors.ts: round trips, and every way a header can lie. */
-import { deepEqual, equal, throws } from "node:assert/strict";
+import { deepEqual, equal, rejects, throws } from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors.ts";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../lib/io/safetensors.ts";
 
 const folder = await Deno.makeTempDir();
 
@@ -59,6 +59,9 @@ const one = (change: Record<string, unknown>) => ({
 const lies: [string, unknown, number, RegExp][] = [
   ["not JSON", "{", 0, /header is not a JSON object/],
   ["a list", "[]", 0, /header is not a JSON object/],
+  ["no tensor", { t: null }, 0, /tensor t is null, wanted dtype, shape, data_offsets/],
+  ["metadata that are no texts", { __metadata__: { a: 1 } }, 0, /__metadata__ is \{"a":1\}/],
+  ["type of an inherited name", one({ dtype: "toString" }), 8, /type toString, wanted one of F64/],
   ["unknown type", one({ dtype: "F7" }), 8, /tensor t has type F7, wanted one of F64/],
   ["negative size", one({ shape: [-2] }), 8, /tensor t has shape \[-2\]/],
   ["fractional size", one({ shape: [0.5] }), 8, /tensor t has shape \[0.5\]/],
@@ -71,7 +74,7 @@ const lies: [string, unknown, number, RegExp][] = [
     12,
     /starts at byte 4 of the data, wanted 0/,
   ],
-  ["truncated", one({}), 5, /its header describes/],
+  ["truncated", one({}), 5, /its header describes \d+, tensor t being the last/],
   ["surplus", one({}), 11, /its header describes/],
   [
     "overlap",
@@ -100,5 +103,99 @@ Deno.test("missing, empty and boastful files are refused", () => {
   throws(
     () => openSafetensors(join(folder, "boast")),
     /its header claims \d+ bytes, the file holds 12/,
+  );
+});
+
+Deno.test("an empty tensor may be listed after the one that starts where it does", () => {
+  const path = written("empty", {
+    b: { dtype: "F32", shape: [1], data_offsets: [0, 4] },
+    a: { dtype: "F32", shape: [0], data_offsets: [0, 0] },
+  }, new Uint8Array(4));
+  using file = openSafetensors(path);
+  deepEqual([file.readFloat32("a").length, file.readFloat32("b").length], [0, 1]);
+});
+
+Deno.test("integers that do not fit 32 bits are refused, those that just fit are read", () => {
+  const wide = (values: bigint[], dtype: string) =>
+    written(`wide-${dtype}`, {
+      a: { dtype, shape: [values.length], data_offsets: [0, 8 * values.length] },
+    }, new Uint8Array(BigInt64Array.from(values).buffer));
+  using fits = openSafetensors(wide([2n ** 31n - 1n, -(2n ** 31n)], "I64"));
+  deepEqual([...fits.readInt("a")], [2 ** 31 - 1, -(2 ** 31)]);
+  using large = openSafetensors(wide([1n, 2n ** 31n], "U64"));
+  throws(() => large.readInt("a"), /wide-U64 as integers: element 1 is 2147483648, wanted 32 bits/);
+});
+
+Deno.test("folders, text that is not UTF-8 and closed files are named", () => {
+  throws(
+    () => openSafetensors(folder),
+    (e: Error) => e.message.includes(`${folder}: found a fold`),
+  );
+  const path = written("latin", "{}");
+  const bytes = Deno.readFileSync(path);
+  bytes[8] = 0xff;
+  writeFileSync(path, bytes);
+  throws(() => openSafetensors(path), /latin: its header is not UTF-8 text/);
+  const file = openSafetensors(
+    written("closed", { t: { dtype: "U8", shape: [1], data_offsets: [0, 1] } }, new Uint8Array(1)),
+  );
+  file[Symbol.dispose]();
+  file[Symbol.dispose]();
+  throws(() => file.readInt("t"), /closed: it has been closed/);
+});
+
+Deno.test("a tensor that lies beyond 2 GiB is found", async () => {
+  // A sparse file; the large tensor is not read, it would take its size in memory.
+  const size = 2 ** 31 + 16,
+    path = written("sparse", {
+      large: { dtype: "U8", shape: [size], data_offsets: [0, size] },
+      small: { dtype: "I32", shape: [1], data_offsets: [size, size + 4] },
+    });
+  const start = (await Deno.stat(path)).size;
+  using handle = await Deno.open(path, { write: true });
+  await handle.truncate(start + size + 4);
+  await handle.seek(start + size, Deno.SeekMode.Start);
+  await handle.write(Uint8Array.of(42, 0, 0, 0));
+  using file = openSafetensors(path);
+  deepEqual([...file.readInt("small")], [42]);
+  await Deno.remove(path);
+});
+
+Deno.test("data start at a multiple of 8, and types other than f32 and i32 can be written", async () => {
+  const path = join(folder, "kinds");
+  await writeSafetensors(path, {
+    wide: { shape: [2], data: Int32Array.of(-1, 7), dtype: "I64" },
+    big: { shape: [1], data: BigInt64Array.of(-9n) },
+    bits: { shape: [2], data: Uint16Array.of(0x3c00, 0xc000), dtype: "F16" },
+    bytes: { shape: [2], data: Uint8Array.of(0, 255, 3).subarray(1) },
+  });
+  using file = openSafetensors(path);
+  deepEqual(file.names.map((n) => file.info(n).dtype), ["I64", "I64", "F16", "U8"]);
+  deepEqual(["wide", "big", "bytes"].map((n) => [...file.readInt(n)]), [[-1, 7], [-9], [255, 3]]);
+  deepEqual([...file.readFloat32("bits")], [1, -2]);
+  const view = new DataView(Deno.readFileSync(path).buffer);
+  equal(Number(view.getBigUint64(0, true)) % 8, 0);
+});
+
+const unfit: [string, TensorToWrite, RegExp][] = [
+  ["ints as F32", { shape: [1], data: Int32Array.of(1), dtype: "F32" }, /wanted I32 or I64/],
+  ["floats as I32", { shape: [1], data: Float32Array.of(1), dtype: "I32" }, /wanted F32 or F16/],
+  ["bits without a type", { shape: [1], data: Uint16Array.of(1) }, /wanted F16 or BF16/],
+  ["too few", { shape: [2], data: Float32Array.of(1) }, /from 1 values: wanted 2/],
+  ["nothing", { shape: [1], data: undefined as never }, /from nothing/],
+];
+for (const [what, tensor, wanted] of unfit) {
+  Deno.test(`values that cannot be stored as asked are refused, nothing is written: ${what}`, async () => {
+    const path = join(folder, `unfit-${what}`);
+    await rejects(writeSafetensors(path, { t: tensor }), wanted);
+    await rejects(Deno.stat(path));
+  });
+}
+
+Deno.test("the name of the metadata is no tensor's", async () => {
+  const tensors = { __metadata__: { shape: [1], data: Float32Array.of(1) } };
+  await rejects(
+    writeSafetensors(join(folder, "meta"), tensors),
+    /Cannot write .*meta: __metadata__/,
   );
 });

@@ -1,8 +1,8 @@
 /** Tests lib/text/tokenizer.ts on the shipped tokenizer. */
-import { deepEqual, equal, rejects } from "node:assert/strict";
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { loadTokenizer } from "../../lib/text/tokenizer.ts";
+import { loadTokenizer, streamDecoder } from "../../lib/text/tokenizer.ts";
 
 const tokenizer = await loadTokenizer("data/target");
 
@@ -38,4 +38,61 @@ Deno.test("missing and broken files are named", async () => {
   await rejects(loadTokenizer(folder), /tokenizer.json: no such file/);
   writeFileSync(join(folder, "tokenizer.json"), "{");
   await rejects(loadTokenizer(folder), /tokenizer.json: found text that is not a JSON object/);
+});
+
+/** The shipped tokenizer with changes to its two files. */
+async function changed(
+  change: (json: Record<string, never>, config: Record<string, unknown>) => void,
+) {
+  const folder = await Deno.makeTempDir(), names = ["tokenizer.json", "tokenizer_config.json"];
+  const [json, config] = names.map((n) => JSON.parse(Deno.readTextFileSync(`data/target/${n}`)));
+  change(json, config);
+  [json, config].forEach((v, i) => writeFileSync(join(folder, names[i]), JSON.stringify(v)));
+  return await loadTokenizer(folder);
+}
+
+Deno.test("added tokens that stand in the vocabulary too are not counted twice", async () => {
+  const { vocabulary } = await changed((json: Record<string, unknown>) => {
+    const { vocab } = json.model as { vocab: Record<string, number> };
+    for (const { content, id } of json.added_tokens as { content: string; id: number }[]) {
+      vocab[content] = id;
+    }
+  });
+  equal(vocabulary, 4096);
+});
+
+Deno.test("special tokens and templates are found in each of their forms", async () => {
+  const { eosToken, bosToken, chatTemplate } = await changed((_, config) => {
+    config.eos_token = { content: "<|eot_id|>" };
+    config.bos_token = null;
+    config.chat_template = [{ name: "tools", template: "T" }, { name: "default", template: "D" }];
+  });
+  deepEqual([eosToken, bosToken, chatTemplate], ["<|eot_id|>", undefined, "D"]);
+  equal((await changed((_, config) => delete config.chat_template)).chatTemplate, undefined);
+});
+
+Deno.test("a tokenizer that cannot be used is named", async () => {
+  const broken = changed((json: Record<string, unknown>) => delete json.model);
+  await rejects(broken, /Cannot use .*tokenizer.json: /);
+});
+
+Deno.test("streamed text is the whole text, never with half a character", () => {
+  const text = "Zażółć 你好 🙂🙂 end.", ids = tokenizer.encode(text);
+  for (const size of [1, 2, 3, 5, ids.length]) {
+    const stream = streamDecoder(tokenizer), parts: string[] = [];
+    for (let at = 0; at < ids.length; at += size) {
+      parts.push(stream.push(ids.subarray(at, at + size)));
+    }
+    for (const part of parts) ok(!part.includes("\uFFFD"), `${size} at a time gave ${part}`);
+    equal(parts.join(""), text);
+    equal(stream.flush(), "");
+  }
+});
+
+Deno.test("a character that never becomes whole comes with flush, which starts anew", () => {
+  const stream = streamDecoder(tokenizer), smile = tokenizer.encode("🙂");
+  ok(smile.length > 1);
+  equal(stream.push(tokenizer.encode("a")) + stream.push(smile.subarray(0, -1)), "a");
+  equal(stream.flush(), "\uFFFD");
+  equal(stream.push(tokenizer.encode("b")), "b");
 });
