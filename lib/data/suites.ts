@@ -38,9 +38,12 @@ export async function loadSuite(
   let text: string;
   try {
     text = await readFile(nameOrFile, "utf8");
-  } catch {
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const found = code === "ENOENT" ? "no such file" : code === "EISDIR" ? "a folder" : message;
     throw new Error(
-      `Cannot read suite ${nameOrFile}: no such file, wanted "ours" or a file of JSON lines`,
+      `Cannot read suite ${nameOrFile}: ${found}, wanted "ours" or a file of JSON lines`,
+      { cause },
     );
   }
   const questions: Question[] = [];

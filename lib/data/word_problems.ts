@@ -75,7 +75,8 @@ const STORIES: Story[] = [
     ];
   },
   ({ name, she, her, n }) => {
-    const rate = n(8, 25), hours = n(3, 9), days = n(2, 6), spend = n(5, 60);
+    const rate = n(8, 25), hours = n(3, 9), days = n(2, 6);
+    const spend = Math.min(n(5, 60), rate * hours * days - 1);
     return [
       `${name} earns $${rate} an hour. ${
         cap(she)
@@ -176,7 +177,7 @@ const STORIES: Story[] = [
     ];
   },
   ({ name, other, thing, n }) => {
-    const a = n(4, 20), twice = n(2, 4), less = n(1, 4);
+    const a = n(4, 20), twice = n(2, 4), less = Math.min(n(1, 4), a * (twice - 1) - 1);
     return [
       `${name} picked ${a} ${thing}. ${other} picked ${twice} times as many ${thing} as ${name}, but lost ${less} of them. How many more ${thing} does ${other} have than ${name}?`,
       a * twice - less - a,

@@ -28,11 +28,20 @@ Deno.test("a question file gives the first turn of each line, up to the count", 
   ]);
 });
 
+Deno.test("a line that is not asked for is not read; lines may end as on Windows", async () => {
+  const path = file("lines.jsonl", '{"turns":["a"],"category":""}\r\n\r\n{"turns":["b"]}\r\nno');
+  const { questions } = await loadSuite(path, { count: 2 });
+  deepEqual(questions.map((q) => q.text), ["a", "b"]);
+  equal(new Set(questions.map((q) => q.id)).size, 2);
+  await rejects(loadSuite(path), /lines\.jsonl:4: found text that is not JSON/);
+});
+
 Deno.test("errors name file and line", async () => {
   await rejects(
     loadSuite(join(folder, "no")),
     /Cannot read suite .*no: no such file, wanted "ours"/,
   );
+  await rejects(loadSuite(folder), /Cannot read suite .*: a folder, wanted "ours" or a file/);
   await rejects(
     loadSuite(file("empty", "\n")),
     /Cannot evaluate on .*empty: it holds no questions/,
@@ -42,5 +51,7 @@ Deno.test("errors name file and line", async () => {
     /text:2: found text that is not JSON/,
   );
   await rejects(loadSuite(file("none", '{"x":1}')), /none:1: turns is undefined, wanted/);
+  await rejects(loadSuite(file("null", "null")), /null:1: turns is undefined, wanted/);
+  await rejects(loadSuite(file("no turns", '{"turns":[]}')), /no turns:1: turns is \[\], wanted/);
   await rejects(loadSuite(file("blank", '{"turns":[" "]}')), /blank:1: turns is \[" "\], wanted/);
 });

@@ -1,7 +1,7 @@
 /** Tests lib/data/word_problems.ts: answers recomputed from the text alone. */
 import { equal, ok } from "node:assert/strict";
 import { STORY_COUNT, wordProblem } from "../../lib/data/word_problems.ts";
-import { random } from "../../lib/random.ts";
+import { type Random, random } from "../../lib/random.ts";
 
 /** Stories whose answer can be read off the numbers in their text. */
 const READINGS: [RegExp, (n: number[]) => number][] = [
@@ -30,4 +30,23 @@ Deno.test("answers agree with the text", () => {
   }
   equal(seen.size, READINGS.length);
   ok(STORY_COUNT >= 25);
+});
+
+/** A stream that tells a given story, every number of it the least or the largest it may be. */
+function extremes(story: number, from: Random): Random {
+  return {
+    ...from,
+    integer: (n) => from.uniform() < 0.5 ? 0 : n - 1,
+    choose: (items) => typeof items[0] === "function" ? items[story] : from.choose(items),
+  };
+}
+
+Deno.test("answers are positive whole numbers at the ends of every range too", () => {
+  for (let story = 0; story < STORY_COUNT; story++) {
+    for (let i = 0; i < 64; i++) {
+      const { text, answer } = wordProblem(extremes(story, random(6, story, i)));
+      ok(Number.isInteger(answer) && answer > 0, `${text}: ${answer}`);
+      ok(!/undefined|NaN| 0 |-\d/.test(text), text);
+    }
+  }
 });
