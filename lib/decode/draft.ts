@@ -200,7 +200,7 @@ export class DraftDecoder implements Disposable {
         run[Symbol.dispose]();
         rows[Symbol.dispose]();
         features[Symbol.dispose]();
-      });
+      }, () => {}); // a failed compile was thrown where it was awaited
     }
     this.#sizes.clear();
   }

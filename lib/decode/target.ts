@@ -130,7 +130,7 @@ export class TargetDecoder implements Disposable {
       void found.then(({ run, rows }) => {
         run[Symbol.dispose]();
         rows[Symbol.dispose]();
-      });
+      }, () => {}); // a failed compile was thrown where it was awaited
     }
     this.#sizes.clear();
   }

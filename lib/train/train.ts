@@ -60,7 +60,7 @@ class Programs implements Disposable {
     return this.#made.get(key)!;
   }
   [Symbol.dispose](): void {
-    for (const made of this.#made.values()) void made.then((x) => x[Symbol.dispose]());
+    for (const made of this.#made.values()) void made.then((x) => x[Symbol.dispose](), () => {});
   }
 }
 
