@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { checkRun, checkValue, checkWeights } from "./check.ts";
 import { encodeModel, ONNX_TYPE, type OnnxModel } from "./protobuf.ts";
 import type {
   OrtArray,
@@ -26,7 +27,6 @@ const SLOT = {
   CreateSessionOptions: 10,
   CreateTensorWithDataAsOrtValue: 49,
   CreateCpuMemoryInfo: 69,
-  ReleaseEnv: 92,
   ReleaseStatus: 93,
   ReleaseMemoryInfo: 94,
   ReleaseSession: 95,
@@ -75,7 +75,7 @@ const text = (s: string) => new TextEncoder().encode(`${s}\0`);
 const out = () => new BigUint64Array(1);
 const pointer = (cell: BigUint64Array): Pointer => Deno.UnsafePointer.create(cell[0]);
 
-/** The functions of the table, bound once for the process. */
+/** The functions of the table, bound once for a runtime. */
 function bindApi() {
   const library = Deno.dlopen(libraryPath(), {
     OrtGetApiBase: { parameters: [], result: "pointer" },
@@ -140,7 +140,6 @@ function bindApi() {
     runHere,
     runOff: async (...args: Parameters<typeof runOff.call>) =>
       check(await runOff.call(...args) as Pointer),
-    releaseEnv: release(SLOT.ReleaseEnv),
     releaseMemoryInfo: release(SLOT.ReleaseMemoryInfo),
     releaseSession: release(SLOT.ReleaseSession),
     releaseValue: release(SLOT.ReleaseValue),
@@ -152,9 +151,47 @@ function bindApi() {
 
 type Api = ReturnType<typeof bindApi>;
 
+/**
+ * A native object with its owner and its users: released when the owner is done and no user is left, so that
+ * disposing during a run, or a runtime before its sessions, frees nothing that native code still reads.
+ */
+class Handle implements Disposable {
+  #cell: BigUint64Array;
+  #release: (x: Pointer) => void;
+  #users = 1;
+  #closed = false;
+  constructor(
+    readonly what: string,
+    { cell, release }: { cell: BigUint64Array; release: (x: Pointer) => void },
+  ) {
+    this.#cell = cell;
+    this.#release = release;
+  }
+  get address(): bigint {
+    if (this.#closed) throw new Error(`Cannot use a disposed ONNX ${this.what}`);
+    return this.#cell[0];
+  }
+  get pointer(): Pointer {
+    return Deno.UnsafePointer.create(this.address);
+  }
+  /** Keeps the object until `drop`. @throws when its owner has disposed of it. */
+  hold(): bigint {
+    const { address } = this;
+    this.#users++;
+    return address;
+  }
+  drop(): void {
+    if (--this.#users === 0) this.#release(pointer(this.#cell));
+  }
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.drop();
+  }
+}
+
 class FfiValue implements OrtValue {
-  #pointer = out();
-  #release: Api["releaseValue"];
+  readonly handle: Handle;
   constructor(
     api: Api,
     memory: Pointer,
@@ -162,25 +199,21 @@ class FfiValue implements OrtValue {
     readonly shape: readonly number[],
     readonly type: OrtType,
   ) {
-    this.#release = api.releaseValue;
-    const dims = BigInt64Array.from(shape.map(BigInt));
+    checkValue(data, { shape, type });
+    const cell = out();
     api.createTensor(
       memory,
       data as BufferSource,
       BigInt(data.byteLength),
-      dims,
+      BigInt64Array.from(shape.map(BigInt)),
       BigInt(shape.length),
       ONNX_TYPE[type],
-      this.#pointer,
+      cell,
     );
-  }
-  get address(): bigint {
-    if (this.#pointer[0] === 0n) throw new Error("Cannot use a disposed ONNX value");
-    return this.#pointer[0];
+    this.handle = new Handle("value", { cell, release: api.releaseValue });
   }
   [Symbol.dispose](): void {
-    if (this.#pointer[0] !== 0n) this.#release(pointer(this.#pointer));
-    this.#pointer[0] = 0n;
+    this.handle[Symbol.dispose]();
   }
 }
 
@@ -201,48 +234,55 @@ const inFlight = new Set<unknown>();
 
 class FfiSession implements OrtSession {
   #api: Api;
-  #session: BigUint64Array;
+  #handle: Handle;
+  #options: SessionOptions;
   #inputs: Names;
   #outputs: Names;
-  /** Initialisers from outside are read by every run: kept as long as the session. */
-  readonly weights: SessionOptions["weights"];
-  #short: boolean;
-  constructor(api: Api, session: BigUint64Array, options: SessionOptions) {
-    const { inputs, outputs, weights, short = false } = options;
+  /** Memory of initialisers from outside, read by every run: kept as long as the session. */
+  readonly weights: readonly OrtArray[];
+  constructor(api: Api, handle: Handle, options: SessionOptions) {
     this.#api = api;
-    this.#short = short;
-    this.weights = weights;
-    this.#session = session;
-    this.#inputs = new Names(inputs);
-    this.#outputs = new Names(outputs);
+    this.#handle = handle;
+    this.#options = options;
+    this.weights = [...options.weights?.values() ?? []].map((v) => v.data);
+    this.#inputs = new Names(options.inputs);
+    this.#outputs = new Names(options.outputs);
   }
   async run(inputs: readonly OrtValue[], outputs: readonly OrtValue[]): Promise<void> {
-    if (this.#session[0] === 0n) throw new Error("Cannot run a disposed ONNX session");
-    const addresses = (values: readonly OrtValue[]) =>
-      BigUint64Array.from(values, (v) => (v as FfiValue).address);
-    const given = addresses(inputs), wanted = addresses(outputs);
-    const used = [this, inputs, outputs, given, wanted];
+    checkRun(this.#options, { inputs, outputs });
+    const held: Handle[] = [];
+    const hold = (handle: Handle) => {
+      const address = handle.hold();
+      held.push(handle);
+      return address;
+    };
+    const used: unknown[] = [this, ...inputs, ...outputs];
     inFlight.add(used);
-    const args = [
-      pointer(this.#session),
-      null,
-      this.#inputs.addresses,
-      given,
-      BigInt(given.length),
-      this.#outputs.addresses,
-      BigInt(wanted.length),
-      wanted,
-    ] as const;
     try {
-      if (this.#short) this.#api.runHere(...args);
+      const session = Deno.UnsafePointer.create(hold(this.#handle));
+      const addresses = (values: readonly OrtValue[]) =>
+        BigUint64Array.from(values, (v) => hold((v as FfiValue).handle));
+      const given = addresses(inputs), wanted = addresses(outputs);
+      used.push(given, wanted);
+      const args = [
+        session,
+        null,
+        this.#inputs.addresses,
+        given,
+        BigInt(given.length),
+        this.#outputs.addresses,
+        BigInt(wanted.length),
+        wanted,
+      ] as const;
+      if (this.#options.short) this.#api.runHere(...args);
       else await this.#api.runOff(...args);
     } finally {
       inFlight.delete(used);
+      for (const handle of held) handle.drop();
     }
   }
   [Symbol.dispose](): void {
-    if (this.#session[0] !== 0n) this.#api.releaseSession(pointer(this.#session));
-    this.#session[0] = 0n;
+    this.#handle[Symbol.dispose]();
   }
 }
 
@@ -251,24 +291,29 @@ export class FfiRuntime implements OrtRuntime {
   readonly name = "ffi";
   readonly version: string;
   #api: Api;
-  #env = out();
-  #memory = out();
-  #container = out();
+  #env: BigUint64Array;
+  #memory: Handle;
+  #container: Handle;
 
   private constructor(api: Api, threads: number) {
     this.#api = api;
     this.version = api.version;
-    const errorsOnly = 3, arenaAllocator = 1, defaultMemory = 0;
+    const env = out(), memory = out(), container = out(), threading = out();
+    // Errors are thrown; the library need not print them as well.
+    const fatalOnly = 4, arenaAllocator = 1, defaultMemory = 0;
     // One pool for all sessions: with a pool each, the threads of one spin while another wants the cores
     // (drafting and verifying in turn took four times as long). The process has one environment, so the
-    // first runtime opened decides the number of threads.
-    const threading = out();
+    // first runtime opened decides the number of threads, and it is never released: the Node binding would
+    // then make one without a pool, in which no session of this runner can be made.
     api.createThreading(threading);
     api.setThreads(pointer(threading), threads);
-    api.createEnv(errorsOnly, text("griffin"), pointer(threading), this.#env);
+    api.createEnv(fatalOnly, text("griffin"), pointer(threading), env);
     api.releaseThreading(pointer(threading));
-    api.createMemoryInfo(arenaAllocator, defaultMemory, this.#memory);
-    api.createContainer(this.#container);
+    this.#env = env;
+    api.createMemoryInfo(arenaAllocator, defaultMemory, memory);
+    this.#memory = new Handle("runtime", { cell: memory, release: api.releaseMemoryInfo });
+    api.createContainer(container);
+    this.#container = new Handle("runtime", { cell: container, release: api.releaseContainer });
   }
 
   static open(threads: number): FfiRuntime {
@@ -276,41 +321,41 @@ export class FfiRuntime implements OrtRuntime {
   }
 
   value(data: OrtArray, shape: readonly number[], type: OrtType): OrtValue {
-    return new FfiValue(this.#api, pointer(this.#memory), data, shape, type);
+    return new FfiValue(this.#api, this.#memory.pointer, data, shape, type);
   }
 
   // deno-lint-ignore require-await -- the contract is asynchronous for the sake of the binding
   async session(model: OnnxModel, options: SessionOptions): Promise<OrtSession> {
-    const api = this.#api, settings = out(), session = out(), bytes = encodeModel(model);
-    api.createOptions(settings);
+    checkWeights(model, options.weights);
+    const api = this.#api, container = this.#container;
+    const settings = out(), cell = out(), bytes = encodeModel(model);
+    // Packed weights live in the container: a session keeps it, whatever is disposed of first.
+    const packed = Deno.UnsafePointer.create(container.hold());
+    const release = (made: Pointer) => {
+      api.releaseSession(made);
+      container.drop();
+    };
     try {
+      api.createOptions(settings);
       const at = pointer(settings);
       api.shareThreads(at);
       // Where SUPPLIED_LATER, which initialisers without data name, is looked for.
       const folder = text("session.model_external_initializers_file_folder_path");
       api.setEntry(at, folder, text(packageFolder()));
       for (const [name, value] of options.weights ?? []) {
-        api.addInitializer(at, text(name), Deno.UnsafePointer.create((value as FfiValue).address));
+        api.addInitializer(at, text(name), (value as FfiValue).handle.pointer);
       }
-      api.createSession(
-        pointer(this.#env),
-        bytes,
-        BigInt(bytes.length),
-        at,
-        pointer(this.#container),
-        session,
-      );
+      api.createSession(pointer(this.#env), bytes, BigInt(bytes.length), at, packed, cell);
+    } catch (cause) {
+      container.drop();
+      throw cause;
     } finally {
       api.releaseOptions(pointer(settings));
     }
-    return new FfiSession(api, session, options);
+    return new FfiSession(api, new Handle("session", { cell, release }), options);
   }
 
   [Symbol.dispose](): void {
-    if (this.#env[0] === 0n) return;
-    this.#api.releaseContainer(pointer(this.#container));
-    this.#api.releaseMemoryInfo(pointer(this.#memory));
-    this.#api.releaseEnv(pointer(this.#env));
-    this.#env[0] = 0n;
+    for (const handle of [this.#container, this.#memory]) handle[Symbol.dispose]();
   }
 }

@@ -43,7 +43,11 @@ export interface OrtRuntime extends Disposable {
   readonly name: "ffi" | "binding";
   /** Version of ONNX Runtime. */
   readonly version: string;
+  /** Why the FFI runner could not be had, when this one stands in for it. */
+  readonly fallbackFrom?: unknown;
+  /** A tensor over `data`, which stays the caller's. @throws when kind or length do not fit. */
   value(data: OrtArray, shape: readonly number[], type: OrtType): OrtValue;
+  /** Loads a model. @throws when it is invalid or a weight is missing or of another type or shape. */
   session(model: OnnxModel, options: SessionOptions): Promise<OrtSession>;
 }
 
@@ -64,8 +68,8 @@ export async function openRuntime(
   if (runner === "binding") return await BindingRuntime.open(threads);
   try {
     return FfiRuntime.open(threads);
-  } catch (cause) {
-    if (runner === "ffi") throw cause;
-    return await BindingRuntime.open(threads);
+  } catch (fallbackFrom) {
+    if (runner === "ffi") throw fallbackFrom;
+    return await BindingRuntime.open(threads, { fallbackFrom });
   }
 }
