@@ -2,7 +2,7 @@
  * The target while decoding: Programs compiled once a size, run over chunks of a prompt, single tokens or
  * trees. Owns no sequence: a `Cache` is passed in. Its graph is in `lib/model/llama.ts`.
  */
-import type { Backend, Executable } from "../backend/backend.ts";
+import type { Backend, Executable, Tensor } from "../backend/backend.ts";
 import { targetProgram } from "../model/llama.ts";
 import type { Target } from "../model/load.ts";
 import { type Cache, newCache, Rows } from "../model/placement.ts";
@@ -10,7 +10,7 @@ import { ancestorMask, depthsOf, type Tree } from "./ancestry.ts";
 
 /** Sizes compiled for; a run uses the next one up and pads. Chunks of a prompt have the largest. */
 export const ROW_SIZES = [1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64];
-const LARGEST = ROW_SIZES[ROW_SIZES.length - 1];
+const LARGEST = ROW_SIZES[ROW_SIZES.length - 1], NOTHING = new Float32Array(0);
 
 /** The smallest compiled size that holds n rows. @throws when none does. */
 export function rowSizeFor(n: number): number {
@@ -27,17 +27,25 @@ export interface TargetRows {
   logits: Float32Array;
   /** [n, D] */
   features: Float32Array;
+  /** What entered the tapped layers [n, taps D]; empty without taps. */
+  tapped: Float32Array;
 }
 
 /** Compiled target. */
 export class TargetDecoder implements Disposable {
   readonly target: Target;
   readonly capacity: number;
+  /** Layers whose inputs forwards also return. */
+  readonly taps: readonly number[];
   #backend: Backend;
   #sizes = new Map<number, Promise<{ run: Executable; rows: Rows }>>();
 
-  constructor(target: Target, { backend }: { backend: Backend }) {
+  constructor(
+    target: Target,
+    { backend, taps = [] }: { backend: Backend; taps?: readonly number[] },
+  ) {
     this.target = target;
+    this.taps = taps;
     this.#backend = backend;
     // Padding rows of the last run may stand beyond the last position.
     this.capacity = target.config.positions + LARGEST;
@@ -52,8 +60,8 @@ export class TargetDecoder implements Disposable {
   #compiled(size: number) {
     let found = this.#sizes.get(size);
     if (found === undefined) {
-      const { config, weights } = this.target, { capacity } = this;
-      const program = targetProgram(config, { rows: size, capacity });
+      const { config, weights } = this.target, { capacity, taps } = this;
+      const program = targetProgram(config, { rows: size, capacity, taps });
       found = this.#backend.compile(program, { weights })
         .then((run) => ({ run, rows: new Rows(this.#backend, size, capacity) }));
       this.#sizes.set(size, found);
@@ -75,11 +83,14 @@ export class TargetDecoder implements Disposable {
   async #forward(n: number, cache: Cache, place: (rows: Rows) => void): Promise<TargetRows> {
     const { run, rows } = await this.#compiled(rowSizeFor(n));
     place(rows);
-    const { logits, features } = await run.run({ ...rows.inputs, ...cache.tensors });
+    const { logits, features, tapped } = await run.run({ ...rows.inputs, ...cache.tensors });
     const { vocabulary, width } = this.target.config;
+    const first = (tensor: Tensor | undefined, size: number) =>
+      tensor === undefined ? NOTHING : (tensor.host as Float32Array).subarray(0, n * size);
     return {
-      logits: (logits.host as Float32Array).subarray(0, n * vocabulary),
-      features: (features.host as Float32Array).subarray(0, n * width),
+      logits: first(logits, vocabulary),
+      features: first(features, width),
+      tapped: first(tapped, this.taps.length * width),
     };
   }
 
@@ -108,21 +119,20 @@ export class TargetDecoder implements Disposable {
       }));
   }
 
-  /** Forwards a whole prompt; returns the logits [V] after it and the features [L, D] of all its tokens. */
-  async prefill(
-    ids: Int32Array,
-    cache: Cache,
-  ): Promise<{ logits: Float32Array; features: Float32Array }> {
-    const { width, vocabulary } = this.target.config,
-      features = new Float32Array(ids.length * width);
+  /** Forwards a whole prompt; returns the logits [V] after it and the rest [L, ..] of all its tokens. */
+  async prefill(ids: Int32Array, cache: Cache): Promise<TargetRows> {
+    const { width, vocabulary } = this.target.config, wide = width * this.taps.length;
+    const features = new Float32Array(ids.length * width);
+    const tapped = new Float32Array(ids.length * wide);
     let logits = new Float32Array(vocabulary);
     for (let at = 0; at < ids.length; at += LARGEST) {
       const chunk = ids.subarray(at, at + LARGEST);
       const rows = await this.forwardChain(chunk, cache);
       features.set(rows.features, at * width);
+      tapped.set(rows.tapped, at * wide);
       logits = rows.logits.slice((chunk.length - 1) * vocabulary) as Float32Array<ArrayBuffer>;
     }
-    return { logits, features };
+    return { logits, features, tapped };
   }
 
   [Symbol.dispose](): void {

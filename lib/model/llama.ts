@@ -3,7 +3,7 @@
  * One Program serves prefill, plain decoding (T = 1) and verification of a tree of T nodes. It does not
  * load weights (`load.ts`) nor run anything (`lib/decode`).
  */
-import { add, gather, input, matmul, mul, reshape, sliceAxis } from "../graph/ops.ts";
+import { add, concat, gather, input, matmul, mul, reshape, sliceAxis } from "../graph/ops.ts";
 import { rmsNorm, silu, treeAttention } from "../graph/composites.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
@@ -18,6 +18,12 @@ export interface RowsShape {
   capacity: number;
   /** Sequences B; tree masks need 1. */
   batch?: number;
+}
+
+/** What a target Program is built for. */
+export interface TargetShape extends RowsShape {
+  /** Also give what enters these layers (from 0), side by side: the features that EAGLE-3's draft reads. */
+  taps?: readonly number[];
 }
 
 /** x [R, I] times the transpose of w [O, I]. */
@@ -64,10 +70,16 @@ export function placementInputs({ rows, capacity, batch = 1 }: RowsShape) {
 /**
  * Program of T rows: inputs `ids` [B,T], `positions` [B,T], `length` [B] (cache rows in use), `bias`
  * [1,1,T,C], caches; outputs `logits` [B T,V] and `features` [B T,D] (after the final norm, the vector
- * that enters the LM head); caches are updated.
+ * that enters the LM head), with `taps` also `tapped` [B T, n D]; caches are updated.
+ * @throws when a tapped layer does not exist.
  */
-export function targetProgram(config: TargetConfig, shape: RowsShape): Program {
-  const { width: d, inner, heads, kvHeads, epsilon, tied } = config, { rows, batch = 1 } = shape;
+export function targetProgram(config: TargetConfig, shape: TargetShape): Program {
+  const { width: d, inner, heads, kvHeads, epsilon, tied } = config;
+  const { rows, batch = 1, taps = [] } = shape;
+  const missing = taps.find((l) => !Number.isInteger(l) || l < 0 || l >= config.layers);
+  if (missing !== undefined) {
+    throw new Error(`Cannot tap layer ${missing}: the target has layers 0 to ${config.layers - 1}`);
+  }
   const w = Object.fromEntries(
     Object.entries(targetShapes(config)).map(([name, s]) => [name, input(name, s)]),
   );
@@ -80,7 +92,9 @@ export function targetProgram(config: TargetConfig, shape: RowsShape): Program {
   const tables = rotaryTables(shape.capacity, config), n = batch * rows;
   const ids = input("ids", [batch, rows], "i32");
   let x = reshape(gather(w["model.embed_tokens.weight"], ids), [n, d]); // [N,D]
+  const entering: Node[] = [];
   for (let l = 0; l < config.layers; l++) {
+    entering.push(x);
     const at = `model.layers.${l}.`, weight = (name: string) => w[`${at}${name}.weight`];
     const qkv = linear(
       rmsNorm(x, weight("input_layernorm"), { epsilon }),
@@ -106,5 +120,6 @@ export function targetProgram(config: TargetConfig, shape: RowsShape): Program {
   }
   const features = rmsNorm(x, w["model.norm.weight"], { epsilon }); // [N,D]
   const head = tied ? w["model.embed_tokens.weight"] : w["lm_head.weight"];
-  return program({ logits: linear(features, head), features }, { updates });
+  const tapped = taps.length > 0 && { tapped: concat(taps.map((l) => entering[l]), 1) };
+  return program({ logits: linear(features, head), features, ...tapped }, { updates });
 }

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import { ROW_SIZES, rowSizeFor, TargetDecoder } from "../../lib/decode/target.ts";
+import { targetProgram } from "../../lib/model/llama.ts";
 import { random } from "../../lib/random.ts";
-import { naiveTarget } from "../model/naive.ts";
+import { naiveTarget, normed } from "../model/naive.ts";
 import { TINY, tinyTarget, tinyWeights } from "../model/tiny.ts";
 import { assertClose } from "../tolerance.ts";
 
@@ -41,6 +42,34 @@ for (const length of [1, 5, 64, 65, 130]) {
     });
   });
 }
+
+Deno.test("taps give what enters a layer, chains and chunks alike", async () => {
+  using backend = await openOnnxBackend({ threads: 1 });
+  const loaded = tinyTarget(backend, CONFIG), ids = someIds(70), d = CONFIG.width;
+  using target = new TargetDecoder(loaded, { backend, taps: [1, 0] });
+  using cache = target.newCache();
+  const { tapped, logits } = await target.prefill(ids, cache);
+  assert.equal(tapped.length, ids.length * 2 * d);
+  assertClose(logits, expected(ids).logits.at(-1)!, { what: "logits", shape: [24], a: 5e-5 });
+  // Layer 0 is entered by the embedding; what enters layer 1 leaves a target of one layer.
+  const embedding = loaded.weights["model.embed_tokens.weight"].host!;
+  ids.forEach((id, t) => {
+    const found = tapped.subarray((2 * t + 1) * d, (2 * t + 2) * d);
+    assert.deepEqual([...found], [...embedding.subarray(id * d, (id + 1) * d)]);
+  });
+  const short = { ...loaded, config: { ...loaded.config, layers: 1 } };
+  using one = new TargetDecoder(short, { backend });
+  using other = one.newCache();
+  const { features } = await one.prefill(ids, other);
+  const norm = loaded.weights["model.norm.weight"].host!;
+  for (const t of [0, 63, 64, 69]) {
+    const row = normed(tapped.subarray(2 * t * d, (2 * t + 1) * d), norm, CONFIG.epsilon);
+    assertClose(features.subarray(t * d, (t + 1) * d), row, { what: "row", shape: [d], a: 5e-5 });
+  }
+  assert.throws(() => targetProgram(loaded.config, { rows: 1, capacity: 8, taps: [2] }), {
+    message: "Cannot tap layer 2: the target has layers 0 to 1",
+  });
+});
 
 Deno.test("accepted rows of a tree stand for their tokens from then on", async () => {
   using backend = await openOnnxBackend({ threads: 1 });
