@@ -78,7 +78,14 @@ export { encodeConversation, encodePrompt, lossMask, type Message } from "./text
 export { type Prompt, prompts, takePrompts } from "./data/prompts.ts";
 export { loadSuite, type Suite } from "./data/suites.ts";
 export { generateData } from "./data/generate.ts";
-export { type Example, type Examples, openExamples } from "./data/features.ts";
+export {
+  type Examples,
+  openExamples,
+  type StoredExamples,
+  type TrainingExample,
+} from "./data/features.ts";
+export { onlineExamples } from "./data/online.ts";
+export { convertShards } from "./data/convert.ts";
 
 // Training.
 export { DEFAULT_RECIPE, LOSS_WEIGHTS, type Recipe } from "./train/recipe.ts";

@@ -74,6 +74,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "lib/data": [
     "lib/backend/backend.ts",
     "lib/decode",
+    "lib/graph",
     "lib/io",
     "lib/model",
     "lib/random.ts",
@@ -98,6 +99,8 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/text",
   ],
   "lib/bench": [
+    "lib/data",
+    "lib/decode",
     "lib/graph",
     "lib/model",
     "lib/backend/backend.ts",
@@ -232,6 +235,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/backend/onnx/protobuf.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/runtime.ts": "tests/backend/agreement_test.ts",
   "lib/data/function_heads.ts": "tests/data/prompts_test.ts",
+  "lib/data/shards.ts": "tests/data/features_test.ts",
   "lib/data/word_problems.ts": "tests/data/prompts_test.ts",
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
   "lib/cli/decoding_options.ts": "tests/cli/command_test.ts",

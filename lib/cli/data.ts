@@ -1,16 +1,51 @@
-/** `deno task data`: prompts -> the target's own answers -> shards of training examples. */
+/** `deno task data`: prompts -> the target's own answers -> shards; or shards -> shards stored otherwise. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { openOnnxBackend } from "../backend/onnx/backend.ts";
+import { convertShards } from "../data/convert.ts";
 import { openExamples } from "../data/features.ts";
 import { generateData } from "../data/generate.ts";
 import { takePrompts } from "../data/prompts.ts";
+import { type Storage, STORAGES } from "../data/storage.ts";
 import { checkSampling } from "../decode/sample.ts";
 import { loadTarget } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
-import { runCommand } from "./command.ts";
+import { type Io, runCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
 
 const PARTS = { train: "train", validation: "validation" } as const;
+
+/** Layers as in "2,4,5". */
+function parseTaps(text: string): number[] {
+  const taps = text.split(",").map((t) => t.trim()).filter((t) => t !== "").map(Number);
+  if (taps.some((t) => !Number.isInteger(t) || t < 0)) {
+    throw new Error(`--taps is ${text}, wanted layers with commas, as in 2,4,5`);
+  }
+  return taps;
+}
+
+/** Stores a folder of shards otherwise, or the parts of one that this task made. */
+async function convert(
+  from: string,
+  { out, storage, say, result, signal }: Io & { out: string; storage: Storage },
+): Promise<void> {
+  const parts = Object.values(PARTS).filter((part) => existsSync(join(from, part)));
+  const summary: Record<string, unknown> = {};
+  for (const part of parts.length > 0 ? parts : [""]) {
+    if (signal.aborted) continue;
+    const folder = join(out, part);
+    using progress = new Progress(part || from);
+    let bytes = 0, examples = 0;
+    for await (const event of convertShards(join(from, part), { out: folder, storage, signal })) {
+      bytes += event.bytes;
+      examples += event.examples;
+      progress.update(event.done, { total: event.total, note: `${(bytes / 1e6).toFixed(0)} MB` });
+    }
+    say(`${folder}: ${examples} examples as ${storage}, ${(bytes / 1e6).toFixed(1)} MB`);
+    summary[part || "shards"] = { folder, examples, bytes };
+  }
+  result({ storage, ...summary });
+}
 
 await runCommand({
   name: "data",
@@ -37,9 +72,29 @@ await runCommand({
     },
     batch: { type: "integer", minimum: 1, default: 16, describe: "conversations at a time" },
     seed: { type: "integer", default: 0, describe: "of prompts and answers" },
+    storage: {
+      type: "string",
+      choices: STORAGES,
+      default: "f16",
+      describe: "of features: 16 bits, 8 bits, or none (train with --features online)",
+    },
+    taps: {
+      type: "string",
+      default: "",
+      describe: "layers whose inputs are stored too, as in 2,4,5",
+    },
+    convert: {
+      type: "string",
+      describe: "make nothing; store the shards of this folder as --storage in --out",
+    },
   },
 }, async (options, { say, result, signal }) => {
+  const storage = options.storage as Storage;
+  if (options.convert !== undefined) {
+    return await convert(options.convert, { out: options.out, storage, say, result, signal });
+  }
   const sampling = { temperature: options.temperature, topK: 0, topP: options["top-p"] };
+  const taps = parseTaps(options.taps);
   checkSampling(sampling);
   using backend = await openOnnxBackend();
   const target = await loadTarget(options.target, { backend });
@@ -63,6 +118,9 @@ await runCommand({
       maxTokens: options.tokens,
       batch: options.batch,
       seed: options.seed,
+      storage,
+      taps,
+      promptSource: `made, part ${part}`,
       signal,
     });
     for await (const event of events) {

@@ -6,7 +6,6 @@
 import type { Backend } from "../backend/backend.ts";
 import { argmax, draw, GREEDY, processLogits, type Sampling } from "../decode/sample.ts";
 import { TargetDecoder } from "../decode/target.ts";
-import { toHalf } from "../io/float16.ts";
 import { targetProgram } from "../model/llama.ts";
 import type { Target } from "../model/load.ts";
 import { type Cache, newBatchCache } from "../model/placement.ts";
@@ -17,6 +16,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { zeros } from "../backend/backend.ts";
 import { openShardWriter } from "./features.ts";
 import type { Prompt } from "./prompts.ts";
+import type { Storage } from "./storage.ts";
 
 export interface GenerateDataOptions {
   backend: Backend;
@@ -31,6 +31,12 @@ export interface GenerateDataOptions {
   /** Conversations in work at a time. */
   batch?: number;
   seed?: number;
+  /** How features are stored; "none" leaves them to be computed while training. */
+  storage?: Storage;
+  /** Layers whose inputs are stored too. */
+  taps?: readonly number[];
+  /** Where the prompts come from; kept with the settings. */
+  promptSource?: string;
   signal?: AbortSignal;
 }
 
@@ -42,11 +48,27 @@ interface Slot {
   promptLength: number;
   /** Features of all tokens but the newest. */
   features: Float32Array[];
+  /** What entered the tapped layers, likewise. */
+  tapped: Float32Array[];
   random: Random;
   sampling: Sampling;
 }
 
-/** Answers prompts and stores the examples; yields one event an example. */
+/** Parts one behind the other in `size` values; what they do not fill stays zero. */
+function joined(parts: readonly Float32Array[], size: number): Float32Array {
+  const all = new Float32Array(size);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/**
+ * Answers prompts and stores the examples; yields one event an example. A folder with examples is added to.
+ * @throws when they were made with other settings, or do not say with which and there are prompts left.
+ */
 export async function* generateData(
   target: Target,
   prompts: readonly Prompt[],
@@ -54,15 +76,30 @@ export async function* generateData(
 ): AsyncGenerator<ExampleEvent> {
   const { backend, tokenizer, folder, maxTokens = 160, batch = 16, seed = 0, signal } = options;
   const { sampling = { temperature: 0.7, topK: 0, topP: 0.95 }, greedyShare = 0.5 } = options;
+  const { storage = "f16", taps = [], promptSource = "given" } = options;
   const { config, weights, identity } = target, { width, vocabulary } = config;
-  const of = { target: identity, width };
-  const writer = await openShardWriter(folder, { of });
+  const of = { target: identity, width, taps, storage };
+  const { temperature, topP, topK } = sampling;
+  const writer = await openShardWriter(folder, {
+    of,
+    settings: {
+      prompts: promptSource,
+      seed,
+      temperature,
+      "top-k": topK,
+      "top-p": topP,
+      "greedy share": greedyShare,
+      "tokens at most": maxTokens,
+    },
+  });
   const waiting = prompts.filter((p) => !writer.done.has(p.id)).reverse();
+  if (waiting.length === 0) return;
+  writer.checkSettings();
   let done = prompts.length - waiting.length;
-  using decoder = new TargetDecoder(target, { backend });
+  using decoder = new TargetDecoder(target, { backend, taps });
   const { capacity } = decoder;
   const caches = newBatchCache(backend, config, { capacity, layers: config.layers, batch });
-  using program = await backend.compile(targetProgram(config, { rows: 1, capacity, batch }), {
+  using program = await backend.compile(targetProgram(config, { rows: 1, capacity, batch, taps }), {
     weights,
   });
   const ids = backend.tensor(new Int32Array(batch), [batch, 1]);
@@ -85,7 +122,7 @@ export async function* generateData(
       );
     }
     cache.length = 0;
-    const { logits, features } = await decoder.prefill(encoded, cache);
+    const { logits, features, tapped } = await decoder.prefill(encoded, cache);
     const stream = random(seed, "answers", prompt.id);
     const greedy = stream.uniform() < greedyShare;
     const slot: Slot = {
@@ -94,6 +131,7 @@ export async function* generateData(
       ids: [...encoded],
       promptLength: encoded.length,
       features: [features],
+      tapped: [tapped],
       random: stream,
       sampling: greedy ? GREEDY : sampling,
     };
@@ -102,18 +140,15 @@ export async function* generateData(
   };
   const finished = ({ ids, promptLength }: Slot) =>
     config.eos.includes(ids[ids.length - 1]) || ids.length - promptLength >= maxTokens;
-  const store = async ({ prompt, ids, promptLength, features }: Slot): Promise<ExampleEvent> => {
-    const all = new Float32Array(ids.length * width); // the last token's feature stays zero: no row needs it
-    let at = 0;
-    for (const part of features) {
-      all.set(part, at);
-      at += part.length;
-    }
+  const store = async (slot: Slot): Promise<ExampleEvent> => {
+    const { prompt, ids, promptLength, features, tapped } = slot;
     await writer.append({
       id: prompt.id,
       ids: Int32Array.from(ids),
       mask: lossMask(ids.length, [{ start: promptLength, end: ids.length }]),
-      features: toHalf(all),
+      // The last token's features stay zero: no row needs them.
+      features: joined(features, ids.length * width),
+      tapped: joined(tapped, ids.length * width * taps.length),
     });
     return {
       type: "example",
@@ -143,10 +178,12 @@ export async function* generateData(
       });
       const out = await program.run({ ids, positions, length, bias, ...caches.tensors });
       const logits = out.logits.host as Float32Array, features = out.features.host as Float32Array;
+      const tapped = out.tapped?.host as Float32Array | undefined, wide = width * taps.length;
       slots.forEach((slot, b) => {
         if (slot === undefined) return;
         slot.cache.length++;
         slot.features.push(features.slice(b * width, (b + 1) * width));
+        if (tapped !== undefined) slot.tapped.push(tapped.slice(b * wide, (b + 1) * wide));
         slot.ids.push(choose(slot, logits.subarray(b * vocabulary, (b + 1) * vocabulary)));
       });
     }

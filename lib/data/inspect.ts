@@ -2,11 +2,13 @@
  * What a folder of training examples holds, in numbers: counted from ids and masks, features are not read.
  * It judges nothing and prints nothing; `lib/cli/data.ts` does. The shards: `features.ts`.
  */
-import { listShards, type ShardsOf } from "./features.ts";
+import { listShards, type Settings, type ShardsOf } from "./features.ts";
 
 /** Counts over a folder of shards. */
 export interface Inspection {
   of: ShardsOf;
+  /** What the answers were made with, as the first shard says; older ones do not. */
+  settings?: Settings;
   shards: number;
   /** Size of the files. */
   bytes: number;
@@ -58,6 +60,7 @@ export async function inspectShards(
   const repeated = examples - ids.size;
   return {
     of: shards[0].of,
+    ...shards[0].settings && { settings: shards[0].settings },
     shards: shards.length,
     bytes,
     examples,

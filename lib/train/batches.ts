@@ -3,7 +3,6 @@
  * order that is a pure function of (seed, epoch). Rows: griffin.md section 3. Next on the walk: `step.ts`.
  */
 import type { Examples } from "../data/features.ts";
-import { fromHalf } from "../io/float16.ts";
 import { random } from "../random.ts";
 import type { BatchShape } from "./step.ts";
 
@@ -70,7 +69,7 @@ export async function fillBatch(
     // Row t reads token t + 1; the last row has none and is never trained.
     ids.set(example.ids.subarray(1, real), b * length);
     mask.set(example.mask.subarray(0, real - 1), b * length);
-    features.set(fromHalf(example.features.subarray(0, real * width)), b * length * width);
+    features.set(example.features.subarray(0, real * width), b * length * width);
     tokens += real;
     for (let t = 0; t < real - 1; t++) trained += example.mask[t];
   }

@@ -138,13 +138,16 @@ Deno.test("an empty question file, and one with a question that is too long, are
 
 Deno.test("training data of another target are refused, and no run is begun", async () => {
   await inFolder(async (folder) => {
-    const shards = join(folder, "shards/train"), of = { target: "fedcba9876543210", width: 512 };
+    const shards = join(folder, "shards/train");
+    const target = "fedcba9876543210";
+    const of = { target, width: 512, taps: [], storage: "f16" } as const;
     const writer = await openShardWriter(shards, { of });
     await writer.append({
       id: "a",
       ids: new Int32Array(8),
       mask: new Uint8Array(8).fill(1),
-      features: new Uint16Array(8 * 512),
+      features: new Float32Array(8 * 512),
+      tapped: new Float32Array(0),
     });
     await writer.flush();
     await refuses(folder, {

@@ -1,5 +1,5 @@
-/** Tests lib/data/features.ts: round trip, resume, damage, foreign targets; and that the files are Arrow. */
-import { deepEqual, equal, rejects } from "node:assert/strict";
+/** Tests lib/data/features.ts: round trips, resume, settings, damage, foreign targets; the files are Arrow. */
+import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import {
   existsSync,
   readdirSync,
@@ -11,26 +11,33 @@ import {
 import { join } from "node:path";
 import * as arrow from "apache-arrow";
 import {
-  type Example,
   listShards,
   openExamples,
   openShardWriter,
+  type ShardsOf,
+  type TrainingExample,
 } from "../../lib/data/features.ts";
+import { fromHalf } from "../../lib/io/float16.ts";
 import { random } from "../../lib/random.ts";
 
-const of = { target: "abc", width: 6 };
+const of: ShardsOf = { target: "abc", width: 6, taps: [], storage: "f16" };
 
-function example(n: number): Example {
+/** Finite f16 values of all sizes. */
+const halves = (from: ReturnType<typeof random>, length: number) =>
+  fromHalf(Uint16Array.from({ length }, () => from.integer(0x7c00) | from.integer(2) << 15));
+
+function example(n: number, { width, taps }: ShardsOf = of): TrainingExample {
   const from = random(n, "example"), length = 1 + from.integer(9);
   return {
     id: `e${n}`,
     ids: Int32Array.from({ length }, () => from.integer(4096)),
     mask: Uint8Array.from({ length }, () => from.integer(2)),
-    features: Uint16Array.from({ length: length * of.width }, () => from.integer(65536)),
+    features: halves(from, length * width),
+    tapped: halves(from, length * width * taps.length),
   };
 }
 
-async function fill(folder: string, examples: Example[], shardExamples = 3): Promise<void> {
+async function fill(folder: string, examples: TrainingExample[], shardExamples = 3): Promise<void> {
   const writer = await openShardWriter(folder, { of, shardExamples });
   for (const e of examples) await writer.append(e);
   await writer.flush();
@@ -50,7 +57,13 @@ async function withShards(
   }
 }
 
-const plain = (e: Example) => [e.id, [...e.ids], [...e.mask], [...e.features]];
+const plain = (e: TrainingExample) => [
+  e.id,
+  [...e.ids],
+  [...e.mask],
+  [...e.features],
+  [...e.tapped],
+];
 const shard = (folder: string, n: number) => join(folder, `shard-0000${n}.arrow`);
 
 Deno.test("examples come back bit for bit, in any order and several at a time", async () => {
@@ -64,20 +77,178 @@ Deno.test("examples come back bit for bit, in any order and several at a time", 
   });
 });
 
-Deno.test("every f16 bit pattern is kept, NaN payloads and subnormals included", async () => {
+Deno.test("every finite f16 value is kept, subnormals and negative zero included", async () => {
   await withShards(0, async (folder) => {
-    const length = 65536 / 4, features = Uint16Array.from({ length: 65536 }, (_, i) => i);
+    const bits = Uint16Array.from({ length: 65536 }, (_, i) => i).filter((i) =>
+      (i & 0x7c00) !== 0x7c00
+    );
+    const length = bits.length / 4, features = fromHalf(bits), tapped = new Float32Array(0);
     const e = {
       id: "Äpfel 🍎",
       ids: new Int32Array(length),
       mask: new Uint8Array(length),
       features,
+      tapped,
     };
-    const writer = await openShardWriter(folder, { of: { target: "abc", width: 4 } });
+    const writer = await openShardWriter(folder, { of: { ...of, width: 4 } });
     await writer.append(e);
     await writer.flush();
     const back = await (await openExamples(folder)).read(0);
     deepEqual([back.id, back.features], [e.id, features]);
+  });
+});
+
+Deno.test("tapped values come back beside the features, and belong to their layers", async () => {
+  await withShards(0, async (folder) => {
+    const tapped: ShardsOf = { ...of, taps: [2, 4, 5] };
+    const writer = await openShardWriter(folder, { of: tapped, shardExamples: 3 });
+    for (let n = 0; n < 7; n++) await writer.append(example(n, tapped));
+    await writer.flush();
+    const examples = await openExamples(folder);
+    deepEqual(examples.of, tapped);
+    for (let n = 6; n >= 0; n--) {
+      deepEqual(plain(await examples.read(n)), plain(example(n, tapped)));
+    }
+    await rejects(openShardWriter(folder, { of }), /taps 2,4,5, wanted none$/);
+    const swapped = { ...tapped, taps: [2, 5, 4] };
+    await rejects(openShardWriter(folder, { of: swapped }), /taps 2,4,5, wanted 2,5,4$/);
+  });
+});
+
+Deno.test("8-bit rows come back as whole multiples of their row's scale, near what they were", async () => {
+  await withShards(0, async (folder) => {
+    const bytes: ShardsOf = { ...of, taps: [1], storage: "i8" };
+    const writer = await openShardWriter(folder, { of: bytes, shardExamples: 2 });
+    for (let n = 0; n < 5; n++) await writer.append(example(n, bytes));
+    await writer.flush();
+    const examples = await openExamples(folder);
+    for (let n = 0; n < 5; n++) {
+      const back = await examples.read(n), wanted = example(n, bytes);
+      deepEqual([back.id, back.ids, back.mask], [wanted.id, wanted.ids, wanted.mask]);
+      for (const key of ["features", "tapped"] as const) {
+        for (let at = 0; at < wanted[key].length; at += 6) {
+          const row = wanted[key].subarray(at, at + 6), largest = Math.max(...row.map(Math.abs));
+          row.forEach((x, i) => {
+            const off = Math.abs(back[key][at + i] - x);
+            ok(off <= largest / 127 * 0.5001, `example ${n}, ${key} ${at + i}: ${off} off`);
+          });
+        }
+      }
+    }
+    await rejects(
+      openShardWriter(folder, { of: { ...bytes, storage: "f16" } }),
+      /of storage i8, wanted f16$/,
+    );
+  });
+});
+
+Deno.test("without storage ids and masks are there, and features say why they are not", async () => {
+  await withShards(0, async (folder) => {
+    const texts: ShardsOf = { ...of, storage: "none" }, nothing = new Float32Array(0);
+    const writer = await openShardWriter(folder, { of: texts });
+    await writer.append({ ...example(0), features: nothing });
+    await writer.append(example(1));
+    await writer.flush();
+    const examples = await openExamples(folder);
+    deepEqual(examples.of, texts);
+    for (const n of [0, 1]) {
+      const { id, ids, mask } = example(n);
+      deepEqual(examples.readText(n), { id, ids, mask });
+    }
+    await rejects(examples.read(0), /holds ids and masks only .*--features online/);
+    ok(readFileSync(shard(folder, 0)).length < 3000);
+  });
+});
+
+/** A shard as version 0.1.0 wrote it: two examples of width 2, f16, without taps, storage and settings. */
+function oldShard(): Uint8Array {
+  const list = (child: arrow.Data) =>
+    arrow.makeVector(arrow.makeData({
+      type: new arrow.List(new arrow.Field("item", child.type, false)),
+      length: 2,
+      valueOffsets: Int32Array.of(0, 1, 3),
+      child,
+    }));
+  const half = arrow.makeData({
+    type: new arrow.Float16(),
+    data: Uint16Array.of(0x3c00, 0x4000, 0x4200, 0x4400, 0x4500, 0xc600),
+  });
+  const type = new arrow.FixedSizeList(2, new arrow.Field("value", half.type, false));
+  const table = new arrow.Table({
+    id: arrow.vectorFromArray(["a", "b"], new arrow.Utf8()),
+    ids: list(arrow.makeData({ type: new arrow.Int32(), data: Int32Array.of(7, 8, 9) })),
+    mask: list(arrow.makeData({ type: new arrow.Uint8(), data: Uint8Array.of(0, 1, 0) })),
+    features: list(arrow.makeData({ type, length: 3, child: half })),
+  } as never);
+  const metadata = new Map([["target", "abc"], ["width", "2"]]);
+  const schema = new arrow.Schema(table.schema.fields, metadata);
+  return arrow.tableToIPC(new arrow.Table(schema, table.batches), "file");
+}
+
+Deno.test("shards of older versions are read, and added to only without settings to keep", async () => {
+  await withShards(0, async (folder) => {
+    writeFileSync(shard(folder, 0), oldShard());
+    const examples = await openExamples(folder), old = { ...of, width: 2 };
+    deepEqual(examples.of, old);
+    deepEqual(plain(await examples.read(1)), ["b", [8, 9], [1, 0], [3, 4, 5, -6], []]);
+    const writer = await openShardWriter(folder, { of: old, settings: { seed: 0 } });
+    deepEqual([...writer.done], ["a", "b"]);
+    const wanted = /shard-00000\.arrow does not say what settings its answers were made with/;
+    throws(() => writer.checkSettings(), wanted);
+    await rejects(writer.append(example(0, old)), wanted);
+    await (await openShardWriter(folder, { of: old })).append(example(0, old));
+  });
+});
+
+Deno.test("other settings are refused, named with found and wanted; the same go on", async () => {
+  await withShards(0, async (folder) => {
+    const settings = { seed: 3, temperature: 0.7, prompts: "made" };
+    const open = (changes: Record<string, string | number>) =>
+      openShardWriter(folder, { of, settings: { ...settings, ...changes } });
+    const writer = await open({});
+    await writer.append(example(0));
+    await writer.flush();
+    deepEqual((await listShards(folder))[0].settings, settings);
+    await rejects(
+      open({ temperature: 1, seed: 4 }),
+      /Cannot add examples to .*: .* made with seed 3, wanted 4; temperature 0\.7, wanted 1$/,
+    );
+    await rejects(open({ "top-p": 1 }), /made with top-p undefined, wanted 1$/);
+    const again = await open({});
+    await again.append(example(1));
+    await again.flush();
+    equal((await openExamples(folder)).count, 2);
+  });
+});
+
+Deno.test("a limit gives the first examples, opens no more shards, and may not exceed them", async () => {
+  await withShards(10, async (folder) => {
+    writeFileSync(shard(folder, 3), "damaged"); // holds the tenth example
+    await rejects(openExamples(folder), /shard-00003/);
+    for (const limit of [1, 3, 4, 9]) {
+      const examples = await openExamples(folder, { limit });
+      deepEqual([examples.count, examples.lengths.length], [limit, limit]);
+      deepEqual(plain(await examples.read(limit - 1)), plain(example(limit - 1)));
+    }
+    rmSync(shard(folder, 3));
+    await rejects(openExamples(folder, { limit: 10 }), /the first 10 .* it holds 9/);
+    await rejects(openExamples(folder, { limit: 0 }), /the first 0 .* it holds/);
+  });
+});
+
+Deno.test("values that a storage cannot hold are refused", async () => {
+  await withShards(0, async (folder) => {
+    const bad = (value: number) => {
+      const e = example(3);
+      e.features[4] = value;
+      return e;
+    };
+    const writer = await openShardWriter(folder, { of });
+    await rejects(writer.append(bad(NaN)), /example e3 as f16: feature value 4 is NaN/);
+    await rejects(writer.append(bad(70000)), /feature value 4 is 70000, wanted at most 65504/);
+    const bytes = await openShardWriter(folder, { of: { ...of, storage: "i8" } });
+    await rejects(bytes.append(bad(-Infinity)), /as i8: feature value 4 is -Infinity/);
+    await bytes.append(bad(70000));
   });
 });
 
@@ -92,7 +263,10 @@ Deno.test("what is read may be changed", async () => {
 Deno.test("a shard is a whole Arrow file to Arrow's own reader", async () => {
   await withShards(3, (folder) => {
     const table = arrow.tableFromIPC(readFileSync(shard(folder, 0)));
-    deepEqual(table.schema.metadata, new Map([["target", "abc"], ["width", "6"]]));
+    deepEqual(
+      table.schema.metadata,
+      new Map([["target", "abc"], ["width", "6"], ["taps", ""], ["storage", "f16"]]),
+    );
     equal(table.numRows, 3);
     const row = table.get(1)!.toJSON(), wanted = example(1);
     deepEqual([row.id, [...row.ids], [...row.mask]], [
@@ -100,10 +274,9 @@ Deno.test("a shard is a whole Arrow file to Arrow's own reader", async () => {
       [...wanted.ids],
       [...wanted.mask],
     ]);
-    const half = new Float16Array(wanted.features.buffer);
     deepEqual(
       [...row.features].map((r) => [...r]),
-      [...wanted.ids].map((_, t) => [...half.subarray(t * 6, (t + 1) * 6)]),
+      [...wanted.ids].map((_, t) => [...wanted.features.subarray(t * 6, (t + 1) * 6)]),
     );
   });
 });
@@ -158,7 +331,7 @@ Deno.test("an example whose sizes do not agree is refused", async () => {
     const writer = await openShardWriter(folder, { of }), good = example(3);
     const short = { ...good, mask: good.mask.subarray(1) };
     await rejects(writer.append(short), /Cannot store example e3: \d+ ids, \d+ mask entries/);
-    const wide = { ...good, features: new Uint16Array(good.ids.length * 7) };
+    const wide = { ...good, features: new Float32Array(good.ids.length * 7) };
     await rejects(writer.append(wide), /wanted as many mask entries and 6 feature values an id/);
     await writer.flush();
     equal(existsSync(shard(folder, 0)), false);
@@ -199,9 +372,9 @@ Deno.test("foreign targets, in part or whole, and empty folders are named", asyn
   await withShards(3, async (folder) => {
     await rejects(
       openShardWriter(folder, { of: { ...of, target: "xyz" } }),
-      /shard-00000.arrow: its features are of target abc with width 6, wanted target xyz with/,
+      /shard-00000.arrow: its features are of target abc, wanted xyz$/,
     );
-    await rejects(openShardWriter(folder, { of: { ...of, width: 8 } }), /wanted target abc .* 8/);
+    await rejects(openShardWriter(folder, { of: { ...of, width: 8 } }), /of width 6, wanted 8$/);
     const elsewhere = await Deno.makeTempDir();
     await rejects(openExamples(elsewhere), /it holds no \.arrow shards/);
     await rejects(openExamples(join(elsewhere, "no")), /it holds no \.arrow shards/);
@@ -210,6 +383,6 @@ Deno.test("foreign targets, in part or whole, and empty folders are named", asyn
     await writer.flush();
     writeFileSync(shard(folder, 1), readFileSync(shard(elsewhere, 0)));
     rmSync(elsewhere, { recursive: true });
-    await rejects(openExamples(folder), /shard-00001.arrow: .* target xyz .* wanted target abc/);
+    await rejects(openExamples(folder), /shard-00001.arrow: .* target xyz, wanted abc/);
   });
 });

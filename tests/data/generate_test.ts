@@ -1,11 +1,10 @@
 /** Tests lib/data/generate.ts on a tiny random target: what is stored, resume, independence of the batch. */
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
-import { type Example, openExamples } from "../../lib/data/features.ts";
+import { openExamples, type TrainingExample } from "../../lib/data/features.ts";
 import { generateData } from "../../lib/data/generate.ts";
 import { takePrompts } from "../../lib/data/prompts.ts";
 import { TargetDecoder } from "../../lib/decode/target.ts";
-import { fromHalf } from "../../lib/io/float16.ts";
 import { encodePrompt, lossMask } from "../../lib/text/chat.ts";
 import { loadTokenizer } from "../../lib/text/tokenizer.ts";
 import { tinyTarget } from "../model/tiny.ts";
@@ -13,8 +12,8 @@ import { tinyTarget } from "../model/tiny.ts";
 const tokenizer = await loadTokenizer("data/target");
 const prompts = takePrompts("train", { count: 6 });
 
-async function all(folder: string): Promise<Map<string, Example>> {
-  const examples = await openExamples(folder), out = new Map<string, Example>();
+async function all(folder: string): Promise<Map<string, TrainingExample>> {
+  const examples = await openExamples(folder), out = new Map<string, TrainingExample>();
   for (let i = 0; i < examples.count; i++) {
     const e = await examples.read(i);
     out.set(e.id, e);
@@ -51,7 +50,7 @@ Deno.test("answers, masks and features are stored; batch size and interruption c
     deepEqual(mask, lossMask(ids.length, [{ start: prompt.length, end: ids.length }]));
     // The stored features are what the target makes of the whole text at once.
     using cache = decoder.newCache();
-    const again = (await decoder.prefill(ids, cache)).features, stored = fromHalf(features);
+    const again = (await decoder.prefill(ids, cache)).features, stored = features;
     for (let i = 0; i < again.length - target.config.width; i++) {
       ok(Math.abs(stored[i] - again[i]) <= 2e-3 * Math.max(1, Math.abs(again[i])), `feature ${i}`);
     }

@@ -2,27 +2,30 @@
 import { deepEqual, rejects } from "node:assert/strict";
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { openShardWriter } from "../../lib/data/features.ts";
+import { openShardWriter, type ShardsOf } from "../../lib/data/features.ts";
 import { inspectShards } from "../../lib/data/inspect.ts";
 
 Deno.test("examples, tokens, trained rows and lengths are counted over all shards", async () => {
-  const folder = await Deno.makeTempDir(), of = { target: "abc", width: 2 };
+  const folder = await Deno.makeTempDir(), settings = { seed: 1 };
+  const of: ShardsOf = { target: "abc", width: 2, taps: [], storage: "f16" };
   try {
     await rejects(inspectShards(folder), /Cannot inspect .*: it holds no \.arrow shards/);
-    const writer = await openShardWriter(folder, { of, shardExamples: 2 });
+    const writer = await openShardWriter(folder, { of, settings, shardExamples: 2 });
     const trained = [3, 0, 1, 9, 2], lengths = [7, 4, 8, 35, 15];
     for (const [i, length] of lengths.entries()) {
       await writer.append({
         id: `e${i % 4}`,
         ids: new Int32Array(length),
         mask: new Uint8Array(length).fill(1, 1, 1 + trained[i]),
-        features: new Uint16Array(length * 2),
+        features: new Float32Array(length * 2),
+        tapped: new Float32Array(0),
       });
     }
     await writer.flush();
     const bytes = readdirSync(folder).reduce((n, f) => n + statSync(join(folder, f)).size, 0);
     deepEqual(await inspectShards(folder, { lengthStep: 8 }), {
       of,
+      settings,
       shards: 3,
       bytes,
       examples: 5,

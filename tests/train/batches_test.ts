@@ -1,6 +1,5 @@
 /** Batches: which examples stand where, and what their rows hold. */
 import assert from "node:assert/strict";
-import { fromHalf } from "../../lib/io/float16.ts";
 import { type BatchPlan, fillBatch, planEpoch } from "../../lib/train/batches.ts";
 import { madeUp } from "./tiny_run.ts";
 
@@ -52,7 +51,7 @@ Deno.test("row t holds feature t, token t + 1 and whether it is trained; the las
   let trained = 0;
   for (const [b, index] of [1, 0].entries()) {
     const example = await examples.read(index), n = lengths[index];
-    const features = fromHalf(example.features);
+    const { features } = example;
     for (let t = 0; t < 12; t++) {
       const row = b * 12 + t, what = `example ${index}, row ${t}`;
       assert.equal(batch.ids[row], t + 1 < n ? example.ids[t + 1] : 0, what);

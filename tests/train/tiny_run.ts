@@ -2,14 +2,17 @@
  * Examples small enough to train on in tests: made up where only places matter, with a target's own features
  * where there must be something to learn. Not a test itself.
  */
-import type { Example, Examples } from "../../lib/data/features.ts";
-import { toHalf } from "../../lib/io/float16.ts";
+import type { Examples, TrainingExample } from "../../lib/data/features.ts";
+import { fromHalf, toHalf } from "../../lib/io/float16.ts";
 import type { Target } from "../../lib/model/load.ts";
 import { random } from "../../lib/random.ts";
 import { naiveTarget } from "../model/naive.ts";
 
+/** Values as they come back from 16-bit shards. */
+const halves = (values: Float32Array) => fromHalf(toHalf(values));
+
 /** Examples from a list in memory. */
-export function examplesOf(list: Example[], of: Examples["of"]): Examples {
+export function examplesOf(list: TrainingExample[], of: Examples["of"]): Examples {
   return {
     of,
     count: list.length,
@@ -20,22 +23,23 @@ export function examplesOf(list: Example[], of: Examples["of"]): Examples {
 
 /** Made-up examples of the given lengths: ids, masks with holes, features that tell rows apart. */
 export function madeUp(lengths: number[], { width = 4, vocabulary = 24 } = {}): Examples {
-  const list = lengths.map((length, i): Example => {
+  const list = lengths.map((length, i): TrainingExample => {
     const from = random(8, "example", i);
     return {
       id: `example-${i}`,
       ids: Int32Array.from({ length }, () => from.integer(vocabulary)),
       mask: Uint8Array.from({ length }, (_, t) => t < 2 || t % 5 === 4 ? 0 : 1),
-      features: toHalf(Float32Array.from({ length: length * width }, () => from.normal())),
+      features: halves(Float32Array.from({ length: length * width }, () => from.normal())),
+      tapped: new Float32Array(0),
     };
   });
-  return examplesOf(list, { target: "tiny-1", width });
+  return examplesOf(list, { target: "tiny-1", width, taps: [], storage: "f16" });
 }
 
 /** Examples with a target's own features; after the first tokens each is the last one plus a step. */
 export function learnable(target: Target, lengths: number[]): Examples {
   const { config, weights, identity } = target, { vocabulary, width } = config;
-  const list = lengths.map((length, i): Example => {
+  const list = lengths.map((length, i): TrainingExample => {
     const from = random(9, "text", i), step = 1 + from.integer(2);
     const ids = Int32Array.from({ length });
     ids[0] = from.integer(vocabulary);
@@ -45,8 +49,9 @@ export function learnable(target: Target, lengths: number[]): Examples {
       id: `text-${i}`,
       ids,
       mask: Uint8Array.from({ length }, (_, t) => t < 1 ? 0 : 1),
-      features: toHalf(Float32Array.from(features.flat())),
+      features: halves(Float32Array.from(features.flat())),
+      tapped: new Float32Array(0),
     };
   });
-  return examplesOf(list, { target: identity, width });
+  return examplesOf(list, { target: identity, width, taps: [], storage: "f16" });
 }

@@ -164,7 +164,8 @@ Deno.test("a checkpoint of other settings is refused", () =>
 
 Deno.test("features of another target, and settings that make no sense, are refused", () =>
   withRun(async (options) => {
-    const examples = examplesOf([], { target: "tiny-2", width: TINY.width });
+    const of = { target: "tiny-2", width: TINY.width, taps: [], storage: "f16" } as const;
+    const examples = examplesOf([], of);
     await assert.rejects(
       runTo({ ...options, recipe: RECIPE, examples }),
       /features of target tiny-2: this target is tiny-1/,
