@@ -90,8 +90,10 @@ export { convertShards } from "./data/convert.ts";
 // Training.
 export { DEFAULT_RECIPE, LOSS_WEIGHTS, type Recipe } from "./train/recipe.ts";
 export { alignedAttention, alignmentMask, type MaskRule } from "./train/align.ts";
-export { buildPasses, trainingProgram } from "./train/step.ts";
-export { initialDraft, train } from "./train/train.ts";
+export { initialDraft } from "./train/initial.ts";
+export { buildPasses } from "./train/passes.ts";
+export { trainingProgram } from "./train/step.ts";
+export { train } from "./train/train.ts";
 
 // Decoding.
 export { GREEDY, processLogits, type Sampling } from "./decode/sample.ts";

@@ -91,6 +91,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/report/events.ts",
   ],
   "lib/eval": [
+    "lib/backend/backend.ts",
     "lib/data",
     "lib/decode",
     "lib/model",

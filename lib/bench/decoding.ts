@@ -1,8 +1,9 @@
 /** Forwards to time: the target over n rows, the draft over n rows, both behind a context of 200 tokens. */
 import type { Backend } from "../backend/backend.ts";
-import { draftProgram, quantBlock } from "../model/draft.ts";
+import { draftProgram, featureWidth } from "../model/draft.ts";
 import { targetProgram } from "../model/llama.ts";
 import { type Draft, placeDraft, type Target } from "../model/load.ts";
+import { quantBlock } from "../model/quantize.ts";
 import { newCache, Rows } from "../model/placement.ts";
 import { random } from "../random.ts";
 import type { Candidate } from "./timing.ts";
@@ -40,13 +41,19 @@ export async function draftForwards(
   draft: Draft,
   { backend, target }: { backend: Backend; target: Target },
 ): Promise<Candidate[]> {
-  const { config } = draft, width = 3, d = config.width;
+  const { config } = draft, width = 3, d = featureWidth(config);
   const cache = newCache(backend, config, { capacity: CAPACITY, layers: 1 });
   const out: Candidate[] = [];
   for (const eightBit of quantBlock(config) > 0 ? [true, false] : [false]) {
     const weights = placeDraft(draft, { backend, target, eightBit });
     for (const rows of DRAFT_ROWS) {
-      const program = draftProgram(config, { rows, capacity: CAPACITY, width, eightBit });
+      const program = draftProgram(config, {
+        rows,
+        capacity: CAPACITY,
+        width,
+        eightBit,
+        reads: "target",
+      });
       const executable = await backend.compile(program, { weights }),
         from = random(2, "bench", rows);
       const features = backend.tensor(

@@ -61,8 +61,9 @@ export async function openDecoding(options: Values<typeof DECODING_OPTIONS>) {
   const backend = await openOnnxBackend();
   const loaded = await loadTarget(options.target, { backend });
   const tokenizer = await loadTokenizer(options.target);
-  const target = new TargetDecoder(loaded, { backend });
-  const draft = new DraftDecoder(await readDraft(options.draft, { target: loaded }), {
+  const trained = await readDraft(options.draft, { target: loaded });
+  const target = new TargetDecoder(loaded, { backend, taps: trained.config.taps });
+  const draft = new DraftDecoder(trained, {
     backend,
     target: loaded,
     width: tree.width,

@@ -1,18 +1,26 @@
-/** `deno task train`: a GRIFFIN draft, step by step, from shards made by `deno task data`. */
+/** `deno task train`: a draft, step by step, from shards made by `deno task data`. */
 import { appendFile, mkdir } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { openOnnxBackend } from "../backend/onnx/backend.ts";
 import { openExamples } from "../data/features.ts";
+import { onlineExamples } from "../data/online.ts";
+import { decodePrompts, estimateTau, promptsOf } from "../eval/tau.ts";
 import { writeFolderAtomic } from "../io/atomic.ts";
-import type { DraftConfig } from "../model/config.ts";
+import { checkDraftConfig } from "../model/config.ts";
 import { countParameters } from "../model/draft.ts";
 import { type Draft, loadTarget, readDraft, writeDraft } from "../model/load.ts";
-import type { StepEvent } from "../report/events.ts";
-import { DEFAULT_RECIPE, LOSS_WEIGHTS, type Recipe } from "../train/recipe.ts";
-import { initialDraft, train } from "../train/train.ts";
+import type { StepEvent, ValidationEvent } from "../report/events.ts";
+import { initialDraft } from "../train/initial.ts";
+import { checkRecipe } from "../train/recipe.ts";
+import { train } from "../train/train.ts";
+import { frequentTokens } from "../train/vocabulary.ts";
 import { runCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
+import { draftConfigOf, recipesOf, TRAINING_OPTIONS } from "./training_options.ts";
+
+/** The tree that tau is measured with while training: the shipped default. */
+const TREE = { depth: 6, width: 2, budget: 8 }, MINIMUM_SCORE = -6;
 
 /** Loss and accuracy of each pass, for the progress line. */
 function note({ loss, passes, tokensPerSecond }: StepEvent): string {
@@ -21,98 +29,80 @@ function note({ loss, passes, tokensPerSecond }: StepEvent): string {
   return `loss ${loss.toFixed(3)} top-1/3 % ${tops} ${tokensPerSecond.toFixed(0)} tokens/s`;
 }
 
+function describe({ step, loss, passes, tau, best }: ValidationEvent): string {
+  const tops = passes.map((p) => (100 * p.top1).toFixed(1)).join(" ");
+  const length = tau === undefined
+    ? ""
+    : `, tau ${tau.value.toFixed(2)} [${tau.low.toFixed(2)}, ${tau.high.toFixed(2)}]${
+      best ? ", the best so far" : ""
+    }`;
+  return `update ${step}: validation loss ${loss.toFixed(3)}, top-1 % ${tops}${length}`;
+}
+
 await runCommand({
   name: "train",
-  summary: "train a GRIFFIN draft in steps of 1, 2, 3 ... passes",
+  summary: "train a draft in steps of 1, 2, 3 ... passes, or as a published baseline",
   options: {
     target: { type: "string", default: "data/target", describe: "target folder" },
     data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
-    out: { type: "string", default: "runs/griffin", describe: "folder of the run" },
-    steps: { type: "integer", minimum: 1, default: 3, describe: "train steps 1 to this" },
-    epochs: { type: "string", default: "6,3,3", describe: "epochs of each step" },
-    "learning-rate": { type: "string", default: "1e-3,5e-4,3e-4", describe: "of each step" },
-    inner: { type: "integer", minimum: 16, default: 704, describe: "inner width of the draft" },
-    fusion: {
+    out: { type: "string", describe: "folder of the run [runs/PRESET]" },
+    features: {
       type: "string",
-      choices: ["tgf", "linear"],
-      default: "tgf",
-      describe: "fusion block",
+      choices: ["disk", "online"],
+      default: "disk",
+      describe: "features as stored, or computed by the target while training",
     },
-    head: { type: "string", choices: ["dual", "single"], default: "dual", describe: "draft head" },
-    mask: {
-      type: "string",
-      choices: ["paper", "upstream", "none"],
-      default: "paper",
-      describe: "alignment mask",
+    limit: { type: "integer", minimum: 1, describe: "train on the first examples only [all]" },
+    ...TRAINING_OPTIONS,
+    "tau-prompts": {
+      type: "integer",
+      minimum: 0,
+      default: 8,
+      describe:
+        "validation prompts decoded to measure tau; the best draft by it is kept; 0 for none",
     },
-    k: { type: "integer", minimum: 1, default: 3, describe: "top k of the alignment mask" },
-    weights: {
-      type: "string",
-      choices: ["code", "paper"],
-      default: "code",
-      describe: "loss weights",
-    },
-    noise: { type: "number", minimum: 0, default: 0.1, describe: "half-width of feature noise" },
-    rows: { type: "integer", minimum: 64, default: 1024, describe: "tokens of a batch" },
-    seed: { type: "integer", default: 0, describe: "of initial weights, order and noise" },
     "checkpoint-every": { type: "integer", minimum: 1, default: 200, describe: "updates" },
+    "validate-every": { type: "integer", minimum: 1, default: 200, describe: "updates" },
   },
 }, async (options, { say, result, signal }) => {
+  const out = options.out ?? join("runs", options.preset);
+  const recipes = recipesOf(options);
   using backend = await openOnnxBackend();
-  const target = await loadTarget(options.target, { backend }), { config: sizes } = target;
-  const examples = await openExamples(join(options.data, "train"));
-  const held = join(options.data, "validation");
-  const validation = existsSync(held) ? await openExamples(held) : undefined;
-  const perStep = (text: string, name: string) =>
-    Array.from({ length: options.steps }, (_, i) => {
-      const value = Number(text.split(",").at(i) ?? text.split(",").at(-1));
-      if (!(value > 0)) {
-        throw new Error(`--${name} is ${text}, wanted positive numbers with commas`);
-      }
-      return value;
-    });
-  const epochs = perStep(options.epochs, "epochs");
-  const rates = perStep(options["learning-rate"], "learning-rate");
-  const config: DraftConfig = {
-    width: sizes.width,
-    inner: options.inner,
-    heads: sizes.heads,
-    kvHeads: sizes.kvHeads,
-    headSize: sizes.headSize,
-    vocabulary: sizes.vocabulary,
-    positions: sizes.positions,
-    epsilon: sizes.epsilon,
-    ropeTheta: sizes.ropeTheta,
-    fusion: options.fusion as DraftConfig["fusion"],
-    head: options.head as DraftConfig["head"],
-    target: target.identity,
-  };
-  say(
-    `draft of ${
-      (countParameters(config) / 1e6).toFixed(2)
-    } M parameters, ${examples.count} examples`,
-  );
-  let draft: Draft = initialDraft(config, { seed: options.seed });
+  const target = await loadTarget(options.target, { backend });
+  const config = draftConfigOf(options, target);
+  checkDraftConfig(config);
+  for (const recipe of recipes) checkRecipe(recipe, config);
+  const held = join(options.data, "validation"), { limit, features } = options;
+  const stored = await openExamples(join(options.data, "train"), { limit });
+  const aside = existsSync(held) ? await openExamples(held) : undefined;
+  const { taps } = config, source = { target, backend, taps };
+  const online = features === "online";
+  const examples = online ? onlineExamples(stored, source) : stored;
+  const validation = online && aside ? onlineExamples(aside, source) : aside;
+  const parameters = countParameters(config), size = (parameters / 1e6).toFixed(2);
+  say(`draft of ${size} M parameters, ${examples.count} examples`);
+  const { draftVocabulary, vocabulary } = config;
+  const tokens = draftVocabulary === undefined
+    ? undefined
+    : frequentTokens(stored, { size: draftVocabulary, vocabulary });
+  let draft: Draft = initialDraft(config, { seed: options.seed, tokens }), start = 0;
+
+  const count = options["tau-prompts"];
+  const prompts = aside === undefined || count === 0 ? undefined : promptsOf(aside, { count });
+  const measureTau = prompts && (async (draft: Draft) => {
+    const decoding = { target, backend, prompts, tree: TREE, minimumScore: MINIMUM_SCORE };
+    return estimateTau(await Array.fromAsync(decodePrompts(draft, decoding)));
+  });
+
   const finals: Record<string, unknown>[] = [];
-  for (let step = 1; step <= options.steps; step++) {
-    const folder = join(options.out, `step-${step}`), final = join(folder, "draft");
+  for (const [i, recipe] of recipes.entries()) {
+    const step = i + 1, folder = join(out, `step-${step}`), final = join(folder, "draft");
     if (existsSync(final)) {
       draft = await readDraft(final, { target });
       say(`step ${step}: ${final} exists`);
+      start += recipe.epochs;
       continue;
     }
-    const recipe: Recipe = {
-      ...DEFAULT_RECIPE,
-      passes: step,
-      mask: options.mask as Recipe["mask"],
-      alignK: options.k,
-      weights: LOSS_WEIGHTS[options.weights as keyof typeof LOSS_WEIGHTS],
-      noise: options.noise,
-      epochs: epochs[step - 1],
-      learningRate: rates[step - 1],
-      rows: options.rows,
-      seed: options.seed,
-    };
     using progress = new Progress(`step ${step}`);
     const run = train(draft, {
       backend,
@@ -120,9 +110,11 @@ await runCommand({
       examples,
       validation,
       recipe,
+      start,
       folder: join(folder, "checkpoints"),
       checkpointEvery: options["checkpoint-every"],
-      validateEvery: options["checkpoint-every"],
+      validateEvery: options["validate-every"],
+      measureTau,
       signal,
     });
     let last: unknown;
@@ -138,7 +130,10 @@ await runCommand({
       if (event.type === "step") {
         const { step: done, total, secondsLeft } = event;
         progress.update(done, { total, note: note(event), secondsLeft });
-      } else if (event.type === "validation") last = event;
+      } else if (event.type === "validation") {
+        last = event;
+        say(describe(event));
+      }
     }
     if (signal.aborted) {
       say(`stopped in step ${step}; the same command continues`);
@@ -149,7 +144,8 @@ await runCommand({
       (temporary) => writeDraft(temporary, { ...draft, dtype: "F16" }),
     );
     say(`step ${step}: ${final}`);
-    finals.push({ step, draft: final, validation: last });
+    finals.push({ step, passes: recipe.passes, draft: final, validation: last });
+    start += recipe.epochs;
   }
-  result({ target: target.identity, parameters: countParameters(config), steps: finals });
+  result({ target: target.identity, preset: options.preset, parameters, steps: finals });
 });

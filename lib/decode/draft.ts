@@ -3,9 +3,10 @@
  * the tree's rows again. The growth itself is `tree.ts`, the graph `lib/model/draft.ts`.
  */
 import type { Backend, Executable, Params, Tensor } from "../backend/backend.ts";
-import { draftProgram, quantBlock } from "../model/draft.ts";
+import { draftProgram, featureWidth } from "../model/draft.ts";
 import { type Draft, placeDraft, type Target } from "../model/load.ts";
 import { type Cache, newCache, Rows } from "../model/placement.ts";
+import { quantBlock } from "../model/quantize.ts";
 import type { Tree } from "./ancestry.ts";
 import { rowSizeFor } from "./target.ts";
 import { checkTreeShape, type Frontier, growTree, type TopK, type TreeShape } from "./tree.ts";
@@ -21,6 +22,9 @@ interface DraftRows extends TopK {
   regress: Float32Array;
 }
 
+/** Whose features the rows of a forward read. */
+type Reads = "target" | "draft";
+
 /** A chunk of accepted rows is at most this long. */
 const CHUNK = 64;
 /** Forwarded levels of a tree that the cache has room for; the level after the last is not forwarded. */
@@ -34,7 +38,7 @@ export class DraftDecoder implements Disposable {
   #weights: Params;
   #capacity: number;
   #eightBit: boolean;
-  #sizes = new Map<number, Promise<Compiled>>();
+  #sizes = new Map<string, Promise<Compiled>>();
 
   constructor(
     draft: Draft,
@@ -77,23 +81,29 @@ export class DraftDecoder implements Disposable {
     return newCache(this.#backend, this.#draft.config, { capacity: this.#capacity, layers: 1 });
   }
 
-  #compiled(size: number): Promise<Compiled> {
-    let found = this.#sizes.get(size);
+  /** Layers of the target whose inputs are the features it reads; none: the target's last feature. */
+  get taps(): readonly number[] {
+    return this.#draft.config.taps ?? [];
+  }
+
+  #compiled(size: number, reads: Reads): Promise<Compiled> {
+    const capacity = this.#capacity, { config } = this.#draft;
+    // Without taps both kinds of feature go the same way.
+    const key = config.taps === undefined ? `${size}` : `${size} ${reads}`;
+    let found = this.#sizes.get(key);
     if (found === undefined) {
-      const capacity = this.#capacity, { config } = this.#draft;
+      const wide = reads === "target" ? featureWidth(config) : config.width;
       const program = draftProgram(config, {
         rows: size,
         capacity,
         width: this.width,
         eightBit: this.#eightBit,
+        reads,
       });
-      const features = this.#backend.tensor(new Float32Array(size * config.width), [
-        size,
-        config.width,
-      ]);
+      const features = this.#backend.tensor(new Float32Array(size * wide), [size, wide]);
       found = this.#backend.compile(program, { weights: this.#weights })
         .then((run) => ({ run, rows: new Rows(this.#backend, size, capacity), features }));
-      this.#sizes.set(size, found);
+      this.#sizes.set(key, found);
     }
     return found;
   }
@@ -104,17 +114,18 @@ export class DraftDecoder implements Disposable {
    */
   async prepare(counts: Iterable<number>): Promise<void> {
     for (const n of counts) {
-      if (n > CHUNK) await this.#compiled(CHUNK);
-      await this.#compiled(rowSizeFor(n % CHUNK || CHUNK));
+      if (n > CHUNK) await this.#compiled(CHUNK, "target");
+      await this.#compiled(rowSizeFor(n % CHUNK || CHUNK), "target");
     }
+    await this.#compiled(rowSizeFor(this.width), "draft");
   }
 
   async #forward(
     n: number,
-    cache: Cache,
+    { cache, reads }: { cache: Cache; reads: Reads },
     place: (rows: Rows, features: Float32Array) => void,
   ): Promise<DraftRows> {
-    const { run, rows, features } = await this.#compiled(rowSizeFor(n));
+    const { run, rows, features } = await this.#compiled(rowSizeFor(n), reads);
     place(rows, features.host as Float32Array);
     const out = await run.run({ ...rows.inputs, features, ...cache.tensors });
     return {
@@ -125,19 +136,19 @@ export class DraftDecoder implements Disposable {
   }
 
   /**
-   * Reads accepted rows: features [n, D] and, for each, the token that followed. Returns the candidates
+   * Reads accepted rows: the target's features [n, F] and, for each, the token that followed. Returns the candidates
    * after the last row and its regress (copies).
    */
   async #accept(
     ids: Int32Array,
     { features, cache }: { features: Float32Array; cache: Cache },
   ): Promise<{ first: TopK; regress: Float32Array }> {
-    const d = this.#draft.config.width, k = this.width;
+    const wide = featureWidth(this.#draft.config), d = this.#draft.config.width, k = this.width;
     for (let at = 0;; at += CHUNK) {
       const chunk = ids.subarray(at, at + CHUNK);
-      const out = await this.#forward(chunk.length, cache, (rows, into) => {
+      const out = await this.#forward(chunk.length, { cache, reads: "target" }, (rows, into) => {
         rows.placeChain(chunk, cache.length);
-        into.set(features.subarray(at * d, (at + chunk.length) * d));
+        into.set(features.subarray(at * wide, (at + chunk.length) * wide));
       });
       cache.length += chunk.length;
       if (at + CHUNK < ids.length) continue;
@@ -157,8 +168,8 @@ export class DraftDecoder implements Disposable {
   }
 
   /**
-   * Drafts a tree: `ids` [n] are the tokens after the accepted rows whose features [n, D] are given; the
-   * last of them is the tree's root.
+   * Drafts a tree: `ids` [n] are the tokens after the accepted rows whose features [n, F] are given (the
+   * target's last, or its tapped ones side by side); the last of them is the tree's root.
    * @throws when the shape does not fit this decoder (see {@link checkShape}), or features do not fit the ids.
    */
   async draft(
@@ -166,17 +177,18 @@ export class DraftDecoder implements Disposable {
     { shape, cache, minimumScore }: { shape: TreeShape; cache: Cache; minimumScore?: number },
   ): Promise<Tree> {
     this.checkShape(shape);
-    const d = this.#draft.config.width, k = this.width, prefix = cache.length + ids.length;
-    if (ids.length === 0 || features.length !== ids.length * d) {
+    const { config } = this.#draft, wide = featureWidth(config), d = config.width, k = this.width;
+    const prefix = cache.length + ids.length;
+    if (ids.length === 0 || features.length !== ids.length * wide) {
       throw new Error(
-        `Cannot draft from ${ids.length} tokens and ${features.length} feature values: wanted ${d} values for each of at least one token`,
+        `Cannot draft from ${ids.length} tokens and ${features.length} feature values: wanted ${wide} values for each of at least one token`,
       );
     }
     const { first, regress } = await this.#accept(ids, { features, cache });
     let parents = regress;
     const expand = async ({ level, tokens, featureRows, ancestors }: Frontier) => {
       const before = (level - 1) * k, depths = new Int32Array(k).fill(level - 1);
-      const out = await this.#forward(k, cache, (rows, into) => {
+      const out = await this.#forward(k, { cache, reads: "draft" }, (rows, into) => {
         rows.placeTree(tokens, {
           prefix,
           base: prefix + before,

@@ -7,7 +7,7 @@ import type { EndReason, GenerationEvent } from "../report/events.ts";
 import type { DraftDecoder } from "./draft.ts";
 import { depthsOf } from "./ancestry.ts";
 import { argmax, checkSampling, draw, GREEDY, processLogits, type Sampling } from "./sample.ts";
-import type { TargetDecoder } from "./target.ts";
+import type { TargetDecoder, TargetRows } from "./target.ts";
 import type { TreeShape } from "./tree.ts";
 import { chanceFrom, type Verdict, verifyGreedy, verifySampled } from "./verify.ts";
 
@@ -126,7 +126,15 @@ export async function* speculate(
   const { sampling, random, ending, choose, distribution } = begin(target, prompt, options);
   const { draft, tree: shape, minimumScore } = options;
   draft.checkShape(shape);
-  const { vocabulary, width } = target.target.config;
+  const { vocabulary, width } = target.target.config, { taps } = draft;
+  if (`${taps}` !== `${target.taps}`) {
+    throw new Error(
+      `Cannot speculate: the draft reads layers [${taps}], this target decoder taps [${target.taps}]`,
+    );
+  }
+  // What the draft reads of each target row, and how wide it is.
+  const read = ({ features, tapped }: TargetRows) => taps.length > 0 ? tapped : features;
+  const wide = width * Math.max(1, taps.length);
   const chance = random === undefined ? undefined : chanceFrom(random);
   const verify = (tree: Parameters<typeof verifyGreedy>[0], logits: Float32Array): Verdict => {
     if (sampling.temperature > 0) {
@@ -145,7 +153,7 @@ export async function* speculate(
   const first = choose(start.logits);
   yield { type: "prefill", tokens: ending.take([first]), ms: performance.now() - before };
   // Row t of the draft reads feature t and the token after it.
-  let news = { ids: Int32Array.of(...prompt.subarray(1), first), features: start.features };
+  let news = { ids: Int32Array.of(...prompt.subarray(1), first), features: read(start) };
   while (ending.reason === undefined) {
     before = performance.now();
     const tree = await draft.draft(news, { shape, cache: draftCache, minimumScore });
@@ -155,9 +163,9 @@ export async function* speculate(
     const { path, next } = verify(tree, rows.logits);
     const kept = [0, ...path];
     cache.keep(kept);
-    const features = new Float32Array(kept.length * width);
+    const from = read(rows), features = new Float32Array(kept.length * wide);
     kept.forEach((node, i) =>
-      features.set(rows.features.subarray(node * width, (node + 1) * width), i * width)
+      features.set(from.subarray(node * wide, (node + 1) * wide), i * wide)
     );
     const emitted = [...path.map((node) => tree.tokens[node]), next];
     news = { ids: Int32Array.from(emitted), features };

@@ -275,7 +275,7 @@ export function openSafetensors(path: string): TensorSource {
 export interface TensorToWrite {
   shape: readonly number[];
   data: Float32Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
-  dtype?: "F32" | "F16" | "BF16" | "I32" | "I64" | "U8";
+  dtype?: "F32" | "F16" | "BF16" | "I32" | "I64" | "U8" | "BOOL";
 }
 
 /** How values of each kind may be stored; the first is the default. */
@@ -283,7 +283,7 @@ const STORED_AS = {
   Float32Array: ["F32", "F16", "BF16"],
   Int32Array: ["I32", "I64"],
   BigInt64Array: ["I64"],
-  Uint8Array: ["U8"],
+  Uint8Array: ["U8", "BOOL"],
   Uint16Array: [undefined, "F16", "BF16"],
 } as const;
 

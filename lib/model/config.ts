@@ -33,12 +33,23 @@ export interface TargetConfig extends DecoderConfig {
   eos: number[];
 }
 
-/** A draft: one decoder layer between a fusion block and a head (griffin.md names in the README). */
+/** How a draft joins features and tokens before its layer, and the designs that do so. */
+export const FUSIONS = {
+  tgf: "token-guided fusion (GRIFFIN)",
+  fspad: "gated by the embedding (FSPAD)",
+  linear: "one matrix (EAGLE-2, HASS)",
+  taps: "several target layers, own LM head (EAGLE-3)",
+} as const;
+
+/** A draft: one decoder layer between a fusion block and a head. */
 export interface DraftConfig extends DecoderConfig {
-  /** Token-guided fusion, or the plain linear one of EAGLE-2. */
-  fusion: "tgf" | "linear";
+  fusion: keyof typeof FUSIONS;
   /** Token-enhanced split head, or one output used for both purposes. */
   head: "dual" | "single";
+  /** Target layers whose inputs the draft reads; fusion `taps` only. */
+  taps?: readonly number[];
+  /** Tokens that its own LM head knows; fusion `taps` only. */
+  draftVocabulary?: number;
   /** Identity of the target it was trained for (hash of its weights), if known. */
   target?: string;
 }
@@ -115,23 +126,52 @@ export async function readTargetConfig(folder: string): Promise<TargetConfig> {
   };
 }
 
+/** @throws when the parts of a draft do not go together, with the reason. */
+export function checkDraftConfig(config: DraftConfig, name = "this draft"): void {
+  const { fusion, head, taps, draftVocabulary, vocabulary } = config;
+  const refuse = (what: string) => new Error(`Cannot use ${name}: ${what}`);
+  if (!(fusion in FUSIONS)) {
+    throw refuse(`fusion is ${fusion}, wanted ${Object.keys(FUSIONS).join(", ")}`);
+  }
+  if (head !== "dual" && head !== "single") {
+    throw refuse(`head is ${head}, wanted dual or single`);
+  }
+  if (fusion !== "taps") {
+    if (taps === undefined && draftVocabulary === undefined) return;
+    throw refuse(`fusion ${fusion} reads the last layer and has the target's LM head`);
+  }
+  if (head !== "single") throw refuse("fusion taps has one output, wanted head single");
+  if (
+    taps === undefined || taps.length === 0 || !taps.every((l) => Number.isInteger(l) && l >= 0)
+  ) {
+    throw refuse(`taps are ${JSON.stringify(taps)}, wanted numbers of layers`);
+  }
+  const size = draftVocabulary ?? 0;
+  if (!(Number.isInteger(size) && size >= 1 && size <= vocabulary)) {
+    throw refuse(`draft_vocab_size is ${draftVocabulary}, wanted 1 to ${vocabulary}`);
+  }
+}
+
 /** Reads a draft's `config.json`: the published LLaMA fields, our switches under `griffin`. */
 export async function readDraftConfig(file: string): Promise<DraftConfig> {
   const json = await readJson(file), own = (json.griffin ?? {}) as Json;
-  const fusion = own.fusion ?? "tgf", head = own.head ?? "dual";
-  if (fusion !== "tgf" && fusion !== "linear") {
-    throw new Error(`Cannot use ${file}: fusion is ${fusion}, wanted tgf or linear`);
-  }
-  if (head !== "dual" && head !== "single") {
-    throw new Error(`Cannot use ${file}: head is ${head}, wanted dual or single`);
-  }
-  return { ...decoder(json, file), fusion, head, target: own.target as string | undefined };
+  const config = {
+    ...decoder(json, file),
+    fusion: own.fusion ?? "tgf",
+    head: own.head ?? "dual",
+    target: own.target,
+    ...(own.taps !== undefined && { taps: own.taps }),
+    ...(json.draft_vocab_size !== undefined && { draftVocabulary: json.draft_vocab_size }),
+  } as DraftConfig;
+  checkDraftConfig(config, file);
+  return config;
 }
 
 /** The `config.json` of a draft, in the published form. */
 export function draftConfigJson(config: DraftConfig): Json {
+  const { fusion, head, target, taps, draftVocabulary } = config;
   return {
-    architectures: ["LlamaForCausalLM"],
+    architectures: [fusion === "taps" ? "LlamaForCausalLMEagle3" : "LlamaForCausalLM"],
     model_type: "llama",
     hidden_act: "silu",
     hidden_size: config.width,
@@ -141,9 +181,10 @@ export function draftConfigJson(config: DraftConfig): Json {
     num_key_value_heads: config.kvHeads,
     head_dim: config.headSize,
     vocab_size: config.vocabulary,
+    ...(draftVocabulary !== undefined && { draft_vocab_size: draftVocabulary }),
     max_position_embeddings: config.positions,
     rms_norm_eps: config.epsilon,
     rope_theta: config.ropeTheta,
-    griffin: { fusion: config.fusion, head: config.head, target: config.target },
+    griffin: { fusion, head, target, ...(taps !== undefined && { taps }) },
   };
 }

@@ -18,7 +18,9 @@ import { logSoftmax, quantizedMatmul, rmsNorm, silu, treeAttention } from "../gr
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DraftConfig } from "./config.ts";
+import { DRAFT_TOKENS, eagle3Shapes, enterEagle3, joinTaps, leaveEagle3 } from "./eagle3.ts";
 import { cacheShapes, linear, placementInputs, type RowsShape } from "./llama.ts";
+import { quantBlock } from "./quantize.ts";
 import { rotaryTables } from "./rotary.ts";
 
 /** Multiplies rows [R, I] by the named weight's transpose; lets decoding choose quantised weights. */
@@ -36,6 +38,7 @@ const ATTENTION = "layers.0.self_attn.", MLP = "layers.0.mlp.", FUSION = "fc.";
 /** Trained parameters under their published names; the embedding is the target's and is not among them. */
 export function draftShapes(config: DraftConfig): Record<string, Shape> {
   const { width: d, inner, heads, kvHeads, headSize: k, fusion, head } = config;
+  if (fusion === "taps") return eagle3Shapes(config);
   return {
     [`${FUSION}fc.weight`]: [d, 2 * d],
     [`${FUSION}fc.bias`]: [d],
@@ -44,6 +47,11 @@ export function draftShapes(config: DraftConfig): Record<string, Shape> {
       [`${FUSION}mlp.up_proj.weight`]: [inner, 2 * d],
       [`${FUSION}mlp.down_proj.weight`]: [d, inner],
       [`${FUSION}post_attention_layernorm.weight`]: [d],
+    }),
+    ...(fusion === "fspad" && {
+      [`${FUSION}mlp.gate_proj.weight`]: [inner, d],
+      [`${FUSION}mlp.up_proj.weight`]: [inner, d],
+      [`${FUSION}mlp.down_proj.weight`]: [d, inner],
     }),
     [`${ATTENTION}q_proj.weight`]: [heads * k, d],
     [`${ATTENTION}k_proj.weight`]: [kvHeads * k, d],
@@ -61,11 +69,19 @@ export function countParameters(config: DraftConfig): number {
   return Object.values(draftShapes(config)).reduce((n, s) => n + s.reduce((a, b) => a * b, 1), 0);
 }
 
-/** Token-guided fusion of embeddings e and features f, both [R,D], into the layer's input [R,D]. */
+/**
+ * Fusion of embeddings e and features f, both [R,D], into the layer's input [R,D]: token-guided, gated by the
+ * embedding (FSPAD), or one matrix (EAGLE-2).
+ */
 export function fuse({ config, weight, project }: DraftParts, e: Node, f: Node): Node {
   const { epsilon } = config;
   const h = add(project(concat([e, f], 1), `${FUSION}fc.weight`), weight(`${FUSION}fc.bias`));
   if (config.fusion === "linear") return h;
+  if (config.fusion === "fspad") {
+    const gate = silu(project(e, `${FUSION}mlp.gate_proj.weight`));
+    const z = mul(gate, project(h, `${FUSION}mlp.up_proj.weight`));
+    return add(h, project(z, `${FUSION}mlp.down_proj.weight`));
+  }
   const u = rmsNorm(h, weight(`${FUSION}post_attention_layernorm.weight`), { epsilon });
   const inner = weight(`${FUSION}mlp.input_layernorm.weight`);
   const both = concat([rmsNorm(u, inner, { epsilon }), rmsNorm(e, inner, { epsilon })], 1); // [R,2D]
@@ -106,35 +122,30 @@ export function splitHead(
   };
 }
 
-/** Matrices of a decoding Program that `quantize` may replace: name -> [O, I]. */
-export function draftMatrices(config: DraftConfig): Record<string, Shape> {
-  const shapes = Object.entries(draftShapes(config)).filter(([, s]) => s.length === 2);
-  return { ...Object.fromEntries(shapes), "lm_head.weight": [config.vocabulary, config.width] };
+/** A layer's rows on their way into attention. */
+export interface Entered {
+  /** What attention's result is added to, [R,D]. */
+  residual: Node;
+  q: Node;
+  k: Node;
+  v: Node;
 }
 
-/** Block of the 8-bit draft weights: the largest power of two up to 128 that divides every row. */
-export function quantBlock(config: DraftConfig): number {
-  const rows = Object.values(draftMatrices(config)).map(([, i]) => i);
-  return [128, 64, 32, 16].find((block) => rows.every((i) => i % block === 0)) ?? 0;
+/** From embeddings e [R,D] and features f [R,D] to queries, keys and values, whatever the design. */
+export function enterLayer(parts: DraftParts, e: Node, f: Node): Entered {
+  if (parts.config.fusion === "taps") return enterEagle3(parts, e, f);
+  const residual = fuse(parts, e, f);
+  return { residual, ...projectAttention(parts, residual) };
 }
 
-/** A block-quantised matrix as {@link quantizedMatmul} takes it. */
-export interface Quantized {
-  packed: Uint8Array;
-  scales: Float32Array;
-}
-
-/** Rounds w [O, I] to 8 bits with one scale for each block of a row: q = round(w / scale) + 128. */
-export function quantize(w: Float32Array, block: number): Quantized {
-  const packed = new Uint8Array(w.length), scales = new Float32Array(w.length / block);
-  for (let b = 0; b < scales.length; b++) {
-    let largest = 0;
-    for (let i = b * block; i < (b + 1) * block; i++) largest = Math.max(largest, Math.abs(w[i]));
-    const scale = largest / 127 || 1;
-    scales[b] = scale;
-    for (let i = b * block; i < (b + 1) * block; i++) packed[i] = Math.round(w[i] / scale) + 128;
-  }
-  return { packed, scales };
+/** From attention's context to predict (for the LM head) and regress (fed back), both [R,D]. */
+export function leaveLayer(
+  parts: DraftParts,
+  residual: Node,
+  context: Node,
+): { predict: Node; regress: Node } {
+  if (parts.config.fusion === "taps") return leaveEagle3(parts, residual, context);
+  return splitHead(parts, closeAttention(parts, residual, context));
 }
 
 /** How a drafting Program is built. */
@@ -143,18 +154,27 @@ export interface DraftingOptions extends RowsShape {
   width: number;
   /** Matrices in 8 bits: drafting is quicker, and losslessness does not depend on the draft. */
   eightBit?: boolean;
+  /** Whose features the rows read: what the target gave, or what the draft fed back. They differ for taps. */
+  reads?: "target" | "draft";
+}
+
+/** Width of the target features that a draft reads: D, or that of all tapped layers side by side. */
+export function featureWidth({ width, taps }: DraftConfig): number {
+  return width * (taps?.length ?? 1);
 }
 
 /**
- * Program that drafts from T rows: inputs `ids` [1,T] (the token after each feature), `features` [T,D],
- * positions, length, bias, caches; outputs `tokens` [T,k], `logProbabilities` [T,k], `regress` [T,D].
+ * Program that drafts from T rows: inputs `ids` [1,T] (the token after each feature), `features` [T,D] (or as
+ * wide as {@link featureWidth} says where the target's are read), positions, length, bias, caches; outputs
+ * `tokens` [T,k] in the target's numbering, `logProbabilities` [T,k], `regress` [T,D].
  */
 export function draftProgram(config: DraftConfig, options: DraftingOptions): Program {
-  const { rows, width, eightBit = false } = options, { heads, kvHeads, width: d } = config;
+  const { rows, width, eightBit = false, reads = "draft" } = options;
+  const { heads, kvHeads, width: d, vocabulary, draftVocabulary } = config;
   const shapes: Record<string, Shape> = {
+    "embed_tokens.weight": [vocabulary, d],
+    "lm_head.weight": [vocabulary, d],
     ...draftShapes(config),
-    "embed_tokens.weight": [config.vocabulary, d],
-    "lm_head.weight": [config.vocabulary, d],
   };
   const inputs = new Map<string, Node>(), block = quantBlock(config);
   const named = (name: string, shape: Shape, dtype: "f32" | "u8" = "f32") => {
@@ -173,10 +193,11 @@ export function draftProgram(config: DraftConfig, options: DraftingOptions): Pro
     Object.entries(cacheShapes(config, { ...options, layers: 1 }))
       .map(([name, s]) => [name, input(name, s)]),
   );
-  const ids = input("ids", [1, rows], "i32"), features = input("features", [rows, d]);
+  const ids = input("ids", [1, rows], "i32");
+  const features = input("features", [rows, reads === "target" ? featureWidth(config) : d]);
+  const f = reads === "target" && config.fusion === "taps" ? joinTaps(parts, features) : features;
   const e = reshape(gather(weight("embed_tokens.weight"), ids), [rows, d]);
-  const o = fuse(parts, e, features);
-  const { q, k, v } = projectAttention(parts, o);
+  const { residual, q, k, v } = enterLayer(parts, e, f);
   const attention = treeAttention({
     qkv: reshape(concat([q, k, v], 1), [1, rows, -1]),
     keys: caches["keys.0"],
@@ -184,14 +205,18 @@ export function draftProgram(config: DraftConfig, options: DraftingOptions): Pro
     ...placementInputs(options),
     ...rotaryTables(options.capacity, config),
   }, { heads, kvHeads });
-  const { predict, regress } = splitHead(
+  const { predict, regress } = leaveLayer(
     parts,
-    closeAttention(parts, o, reshape(attention.context, [rows, -1])),
+    residual,
+    reshape(attention.context, [rows, -1]),
   );
   const logProbabilities = logSoftmax(project(predict, "lm_head.weight")); // [T,V]
-  const tokens = topK(logProbabilities, width);
+  const best = topK(logProbabilities, width);
+  const tokens = draftVocabulary === undefined
+    ? best
+    : gather(input(DRAFT_TOKENS, [draftVocabulary], "i32"), best);
   return program(
-    { tokens, logProbabilities: takeAlong(logProbabilities, tokens), regress },
+    { tokens, logProbabilities: takeAlong(logProbabilities, best), regress },
     { updates: { "keys.0": attention.keys, "values.0": attention.values } },
   );
 }

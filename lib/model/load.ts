@@ -9,7 +9,12 @@ import type { Backend, Params } from "../backend/backend.ts";
 import { sameShape, type Shape, sizeOf } from "../graph/node.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
-import { openSafetensors, type TensorSource, writeSafetensors } from "../io/safetensors.ts";
+import {
+  openSafetensors,
+  type TensorSource,
+  type TensorToWrite,
+  writeSafetensors,
+} from "../io/safetensors.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import {
   type DraftConfig,
@@ -18,7 +23,9 @@ import {
   readTargetConfig,
   type TargetConfig,
 } from "./config.ts";
-import { draftMatrices, draftShapes, quantBlock, quantize } from "./draft.ts";
+import { draftShapes } from "./draft.ts";
+import { DRAFT_TOKENS } from "./eagle3.ts";
+import { draftMatrices, quantBlock, quantize } from "./quantize.ts";
 import { targetShapes } from "./llama.ts";
 
 /** A target ready to be compiled: configuration, weights on the backend, identity. */
@@ -35,6 +42,8 @@ export interface Draft {
   config: DraftConfig;
   /** Trained parameters as f32, under the published names. */
   parameters: Record<string, Float32Array>;
+  /** Target ids of the draft vocabulary, rising, if it has its own. */
+  tokens?: Int32Array;
 }
 
 /** Published names of matrices that the target Program reads side by side. */
@@ -140,7 +149,19 @@ export async function readDraft(
     parameters[name] = file.readFloat32(name);
   }
   if (target !== undefined) checkFits(folder, config, target);
-  return { config, parameters };
+  if (config.draftVocabulary === undefined) return { config, parameters };
+  // Published as offsets: target id = draft id + d2t[draft id].
+  const tokens = file.readInt("d2t").map((offset, id) => id + offset);
+  if (
+    tokens.length !== config.draftVocabulary ||
+    tokens.some((t, i) => t >= config.vocabulary || (i > 0 && t <= tokens[i - 1]))
+  ) {
+    throw new Error(
+      `Cannot use ${path}: d2t names ${tokens.length} tokens up to ${tokens.at(-1)}, wanted ` +
+        `${config.draftVocabulary} different ones of ${config.vocabulary}, rising`,
+    );
+  }
+  return { config, parameters, tokens };
 }
 
 function checkFits(folder: string, draft: DraftConfig, { folder: name, config, identity }: Target) {
@@ -162,10 +183,11 @@ function checkFits(folder: string, draft: DraftConfig, { folder: name, config, i
 
 /** Puts a draft's weights on a backend, matrices in 8 bits if asked, together with the shared head. */
 export function placeDraft(
-  { config, parameters }: Draft,
+  { config, parameters, tokens }: Draft,
   { backend, target, eightBit = false }: { backend: Backend; target: Target; eightBit?: boolean },
 ): Params {
   const weights: Params = { ...sharedHead(target) };
+  if (tokens !== undefined) weights[DRAFT_TOKENS] = backend.tensor(tokens, [tokens.length]);
   for (const [name, shape] of Object.entries(draftShapes(config))) {
     if (!eightBit || shape.length === 1) weights[name] = backend.tensor(parameters[name], shape);
   }
@@ -184,14 +206,24 @@ export function placeDraft(
 /** Writes a draft's weights and configuration into an existing folder, under the published names. */
 export async function writeDraft(
   folder: string,
-  { config, parameters, dtype = "F32" }: Draft & { dtype?: "F32" | "F16" },
+  { config, parameters, tokens, dtype = "F32" }: Draft & { dtype?: "F32" | "F16" },
 ): Promise<void> {
-  const tensors = Object.fromEntries(
+  const tensors: Record<string, TensorToWrite> = Object.fromEntries(
     Object.entries(draftShapes(config)).map(([name, shape]) => [
       name,
       { shape, data: parameters[name], dtype },
     ]),
   );
+  if (tokens !== undefined) {
+    const known = new Uint8Array(config.vocabulary);
+    tokens.forEach((t) => known[t] = 1);
+    tensors.d2t = {
+      shape: [tokens.length],
+      data: BigInt64Array.from(tokens, (t, i) => BigInt(t - i)),
+      dtype: "I64",
+    };
+    tensors.t2d = { shape: [known.length], data: known, dtype: "BOOL" };
+  }
   await writeSafetensors(join(folder, "model.safetensors"), tensors);
   const json = JSON.stringify(draftConfigJson(config), null, 2);
   await writeFileAtomic(join(folder, "config.json"), `${json}\n`);

@@ -62,6 +62,18 @@ export interface StepEvent {
   tokens: number;
   tokensPerSecond: number;
   secondsLeft: number;
+  /** Resident memory of the process. */
+  memoryMegabytes?: number;
+}
+
+/** Acceptance length measured by decoding prompts, with the interval over prompts. */
+export interface TauEstimate {
+  value: number;
+  low: number;
+  high: number;
+  /** Tokens emitted, over target forwards. */
+  emitted: number;
+  forwards: number;
 }
 
 /** Metrics on validation examples, without an update. */
@@ -70,6 +82,10 @@ export interface ValidationEvent {
   step: number;
   loss: number;
   passes: PassMetrics[];
+  /** Measured by decoding validation prompts. */
+  tau?: TauEstimate;
+  /** The draft is the best one so far by tau. */
+  best?: boolean;
 }
 
 /** A checkpoint is complete on disk. */

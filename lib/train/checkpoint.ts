@@ -1,73 +1,125 @@
 /**
  * Training state on disk: a folder a checkpoint, complete or absent, the last two kept. It holds the draft
- * under its published names, the moments, and where the run stands; random numbers need no state.
+ * under its published names, the optimiser's state, and where the run stands; random numbers need no state,
+ * and the place in the data is the number of updates made.
  */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
 import { readJson } from "../io/json.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
-import type { DraftConfig } from "../model/config.ts";
-import { draftShapes } from "../model/draft.ts";
+import { type Shape, sizeOf } from "../graph/node.ts";
 import { type Draft, readDraft, writeDraft } from "../model/load.ts";
-import { MOMENTS } from "./step.ts";
+import type { Recipe } from "./recipe.ts";
+import { AVERAGE, optimizerShapes } from "./step.ts";
 
 /** Checkpoints kept: the newest, and the one before in case the newest is found wanting. */
 const KEPT = 2;
 
+/** The validation that did best so far. */
+export interface Best {
+  /** Updates made by then. */
+  step: number;
+  tau: number;
+}
+
 /** All that a run needs to go on. */
 export interface TrainingState extends Draft {
-  /** Moments by `first.NAME` and `second.NAME`. */
-  moments: Record<string, Float32Array>;
+  /** The optimiser's state: `first.NAME`, `second.NAME`, perhaps `average.NAME`. */
+  optimizer: Record<string, Float32Array>;
   /** Updates made. */
   step: number;
+  best?: Best;
   /** What the run was started with; a different one is refused on resume. */
   settings: string;
 }
 
-/** Moments of a fresh run. */
-export function zeroMoments(config: DraftConfig): Record<string, Float32Array> {
-  const sizes = Object.entries(draftShapes(config)).map(([name, shape]) =>
-    [name, shape.reduce((a, b) => a * b, 1)] as const
-  );
+/** The optimiser's state of a fresh run: moments of zero, means equal to the parameters. */
+export function freshOptimizer(
+  { config, parameters }: Draft,
+  { recipe }: { recipe: Recipe },
+): Record<string, Float32Array> {
   return Object.fromEntries(
-    sizes.flatMap(([name, size]) => MOMENTS.map((m) => [`${m}.${name}`, new Float32Array(size)])),
+    Object.entries(optimizerShapes(config, recipe)).map(([key, shape]) => {
+      const [kind, name] = splitKey(key);
+      return [key, kind === AVERAGE ? parameters[name].slice() : new Float32Array(sizeOf(shape))];
+    }),
   );
 }
 
-async function listed(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch(() => [] as string[]);
-  return names.filter((n) => /^update-\d+$/.test(n)).sort();
+const splitKey = (key: string): [kind: string, name: string] => {
+  const at = key.indexOf(".");
+  return [key.slice(0, at), key.slice(at + 1)];
+};
+
+/** The draft that is validated and kept: its running mean where there is one. */
+export function trainedDraft({ config, parameters, tokens, optimizer }: TrainingState): Draft {
+  const mean = (name: string) => optimizer[`${AVERAGE}.${name}`] ?? parameters[name];
+  return {
+    config,
+    parameters: Object.fromEntries(Object.keys(parameters).map((name) => [name, mean(name)])),
+    ...(tokens !== undefined && { tokens }),
+  };
 }
 
-/** Writes a checkpoint and removes all but the last two. Returns its folder. */
+async function listed(folder: string, kind: string): Promise<string[]> {
+  const names = await readdir(folder).catch(() => [] as string[]);
+  return names.filter((n) => n.startsWith(`${kind}-`) && /^[a-z]+-\d+$/.test(n)).sort();
+}
+
+const numbered = (kind: string, step: number) => `${kind}-${String(step).padStart(7, "0")}`;
+
+async function removeAll(folder: string, names: readonly string[]): Promise<void> {
+  for (const name of names) await rm(join(folder, name), { recursive: true, force: true });
+}
+
+/** Shape of a piece of the optimiser's state is that of its parameter. */
+function tensorsOf({ config, optimizer }: TrainingState): Record<string, TensorToWrite> {
+  const shapes: Record<string, Shape> = optimizerShapes(config, {
+    average: Object.keys(optimizer).some((key) => key.startsWith(AVERAGE)) ? 0.5 : 0,
+  });
+  return Object.fromEntries(
+    Object.entries(shapes).map(([key, shape]) => [key, { shape, data: optimizer[key] }]),
+  );
+}
+
+/**
+ * Writes a checkpoint and removes all but the last two. Returns its folder.
+ * @throws when the disk is full or not writable; earlier checkpoints stay as they were.
+ */
 export async function saveCheckpoint(folder: string, state: TrainingState): Promise<string> {
-  const path = join(folder, `update-${String(state.step).padStart(7, "0")}`);
+  const path = join(folder, numbered("update", state.step));
   await writeFolderAtomic(path, async (temporary) => {
     await writeDraft(temporary, state);
-    const moments: Record<string, TensorToWrite> = {};
-    for (const [name, shape] of Object.entries(draftShapes(state.config))) {
-      for (const m of MOMENTS) {
-        moments[`${m}.${name}`] = { shape, data: state.moments[`${m}.${name}`] };
-      }
-    }
-    await writeSafetensors(join(temporary, "moments.safetensors"), moments);
-    const { step, settings } = state;
-    await writeFileAtomic(join(temporary, "state.json"), `${JSON.stringify({ step, settings })}\n`);
+    await writeSafetensors(join(temporary, "optimizer.safetensors"), tensorsOf(state));
+    const { step, settings, best } = state;
+    const json = JSON.stringify({ step, settings, best });
+    await writeFileAtomic(join(temporary, "state.json"), `${json}\n`);
   });
-  for (const old of (await listed(folder)).slice(0, -KEPT)) {
-    await rm(join(folder, old), { recursive: true, force: true });
-  }
+  await removeAll(folder, (await listed(folder, "update")).slice(0, -KEPT));
   return path;
 }
 
 /** The newest checkpoint of a run, if there is one. */
 export async function loadCheckpoint(folder: string): Promise<TrainingState | undefined> {
-  const name = (await listed(folder)).at(-1);
+  const name = (await listed(folder, "update")).at(-1);
   if (name === undefined) return undefined;
-  const path = join(folder, name), { step, settings } = await readJson(join(path, "state.json"));
+  const path = join(folder, name), json = await readJson(join(path, "state.json"));
   const draft = await readDraft(path);
-  using file = openSafetensors(join(path, "moments.safetensors"));
-  const moments = Object.fromEntries(file.names.map((n) => [n, file.readFloat32(n)]));
-  return { ...draft, moments, step: Number(step), settings: String(settings) };
+  using file = openSafetensors(join(path, "optimizer.safetensors"));
+  const optimizer = Object.fromEntries(file.names.map((n) => [n, file.readFloat32(n)]));
+  const { step, settings, best } = json as unknown as TrainingState;
+  return { ...draft, optimizer, step, settings, ...(best !== undefined && { best }) };
+}
+
+/** Writes the best draft so far, then removes the one before. */
+export async function saveBest(folder: string, draft: Draft & { step: number }): Promise<void> {
+  const name = numbered("best", draft.step);
+  await writeFolderAtomic(join(folder, name), (temporary) => writeDraft(temporary, draft));
+  await removeAll(folder, (await listed(folder, "best")).filter((n) => n !== name));
+}
+
+/** The best draft of a run, as {@link saveBest} left it. @throws when it is not there. */
+export async function loadBest(folder: string, { step }: Best): Promise<Draft> {
+  return await readDraft(join(folder, numbered("best", step)));
 }

@@ -1,224 +1,122 @@
 /**
- * One training step as one Program: P passes of the draft, their losses under the alignment mask, the
- * reverse sweep over the summed loss, AdamW. griffin.md section 4. The loop around it is `train.ts`.
+ * One training step as Programs: the passes and their summed loss, the reverse sweep, and the update (clipping,
+ * AdamW, running mean). One Program does it all; with accumulated gradients there are two. The passes are in
+ * `passes.ts` and `eagle3_passes.ts`, the loop around the step is `train.ts`.
  */
-import {
-  add,
-  cast,
-  compare,
-  concat,
-  detach,
-  div,
-  fill,
-  gather,
-  input,
-  mul,
-  reduce,
-  reshape,
-  sliceAxis,
-  sqrt,
-  sub,
-  sum,
-  takeAlong,
-  topK,
-  where,
-} from "../graph/ops.ts";
-import { adamw, logSoftmax, smoothL1, softmax } from "../graph/composites.ts";
+import { add, concat, div, fill, input, max, min, mul, sqrt, sub, sum } from "../graph/ops.ts";
+import { adamw } from "../graph/composites.ts";
 import { gradients } from "../graph/gradients.ts";
-import type { Node } from "../graph/node.ts";
+import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DraftConfig } from "../model/config.ts";
-import {
-  closeAttention,
-  type DraftParts,
-  draftShapes,
-  fuse,
-  projectAttention,
-  splitHead,
-} from "../model/draft.ts";
+import { type DraftParts, draftShapes } from "../model/draft.ts";
+import { DRAFT_TOKENS } from "../model/eagle3.ts";
 import { linear } from "../model/llama.ts";
-import type { PassMetrics } from "../report/events.ts";
+import { buildEagle3Passes } from "./eagle3_passes.ts";
 import {
-  alignedAttention,
-  alignmentMask,
-  makeStream,
-  nextStream,
-  shiftUp,
-  type Stream,
-  withinTop,
-} from "./align.ts";
+  batchInputs,
+  type BatchShape,
+  buildPasses,
+  type Pass,
+  type PassInputs,
+  type PassRecipe,
+} from "./passes.ts";
 import type { Recipe } from "./recipe.ts";
 
-/** Tokens of the target's distribution that the top-K loss looks at. */
-const TOP_TOKENS = 10;
-/** Added to the number of rows that a loss is averaged over. */
-const TINY = 1e-5;
-const METRICS = [
-  "featureLoss",
-  "tokenLoss",
-  "topKLoss",
-  "top1",
-  "top3",
-  "top10",
-  "misaligned",
-  "kept",
-] as const satisfies readonly (keyof PassMetrics)[];
+/** Names of the target's frozen matrices among the inputs; its head, since a draft may have its own. */
+export const EMBEDDING = "embed_tokens.weight";
+export const targetHead = ({ fusion }: DraftConfig): string =>
+  fusion === "taps" ? "target.lm_head.weight" : "lm_head.weight";
 
-/** Static sizes of a batch. */
-export interface BatchShape {
-  batch: number;
-  length: number;
+/** Everything of a draft, and what is frozen, as inputs of a Program. */
+export interface InputParts extends DraftParts {
+  embedding: Node;
+  /** The target's LM head. */
+  head: Node;
+  /** The target's ids of the draft vocabulary, if it has its own. */
+  tokens?: Node;
 }
 
-/** One pass's results; predict and regress are [B T, D], losses are scalars. */
-export interface Pass {
-  predict: Node;
-  regress: Node;
-  /** Rows trained, [B T] of 0 and 1: loss mask times alignment mask. */
-  mask: Node;
-  featureLoss: Node;
-  tokenLoss: Node;
-  topKLoss: Node;
-  loss: Node;
-  metrics: Node;
-}
-
-/** Inputs of the passes: all [B,T] or [B,T,D]. */
-export interface PassInputs {
-  /** Tokens x_{t+1}. */
-  ids: Node;
-  /** Loss mask, f32. */
-  mask: Node;
-  /** Features f_t as the draft reads them (with noise), and clean. */
-  noisy: Node;
-  features: Node;
-}
-
-/** Builds the passes of a batch; `embedding` and `head` are the target's, frozen, [V,D]. */
-export function buildPasses(
-  parts: DraftParts,
-  inputs: PassInputs,
-  { recipe, embedding, head }: {
-    recipe: Pick<Recipe, "passes" | "mask" | "alignK" | "weights">;
-    embedding: Node;
-    head: Node;
-  },
-): Pass[] {
-  const { config } = parts, { ids, noisy, features } = inputs, { weights } = recipe;
-  const [batch, t] = ids.shape, n = batch * t, d = config.width;
-  const e = reshape(gather(embedding, ids), [n, d]);
-  const goal = reshape(shiftUp(features, 1), [n, d]); // f_{t+1}
-  const label = reshape(shiftUp(ids, 1), [n, 1]); // x_{t+2}
-  const p = detach(softmax(linear(goal, head))); // [N,V]
-  const topIds = topK(p, Math.min(TOP_TOKENS, config.vocabulary));
-  const pTop = takeAlong(p, topIds);
-  const withTopK = recipe.passes > 1 && weights.topK > 0;
-  const least = sliceAxis(pTop, 1, { start: topIds.shape[1] - 1 });
-  const wanted = withTopK
-    ? add(mul(p, weights.token), where(compare("ge", p, least), mul(p, weights.topK), 0))
-    : mul(p, weights.token);
-  const lossMask = reshape(inputs.mask, [n]);
-  const average = (rows: Node, mask: Node) => div(sum(mul(rows, mask)), add(sum(mask), TINY));
-
-  const streams: Stream[] = [], hits: Node[] = [], passes: Pass[] = [];
-  let stream = noisy;
-  for (let pass = 0; pass < recipe.passes; pass++) {
-    const o = fuse(parts, e, reshape(stream, [n, d]));
-    const { q, k, v } = projectAttention(parts, o);
-    streams.push(makeStream({ k, v }, { config, batch }));
-    const context = alignedAttention(q, streams, { config, batch });
-    const { predict, regress } = splitHead(parts, closeAttention(parts, o, context));
-
-    const aligned = alignmentMask(hits, recipe.mask);
-    const mask = aligned === undefined ? lossMask : mul(lossMask, reshape(aligned, [n]));
-    const logits = linear(predict, head), logQ = logSoftmax(logits); // [N,V]
-    const featureRows = reduce("mean", smoothL1(regress, goal), { axes: [1] });
-    const bothRows = mul(sum(mul(wanted, logQ), [1]), -1); // token and top-K losses, weighted
-    const topRows = mul(sum(mul(pTop, takeAlong(logQ, topIds)), [1]), -1);
-    const tokenRows = div(
-      withTopK ? sub(bothRows, mul(topRows, weights.topK)) : bothRows,
-      weights.token,
-    );
-    const featureLoss = average(featureRows, mask);
-    const loss = add(mul(featureLoss, weights.feature), average(bothRows, mask));
-    const tokenLoss = average(tokenRows, mask), topKLoss = average(topRows, mask);
-    // Rank of the true token: how many logits are larger.
-    const rank = sum(cast(compare("gt", logits, takeAlong(logits, label)), "f32"), [1]); // [N]
-    const hit = withinTop(rank, recipe.alignK);
-    const metrics = concat(
-      [
-        featureLoss,
-        tokenLoss,
-        topKLoss,
-        ...[1, 3, 10].map((top) => average(withinTop(rank, top), lossMask)),
-        average(sub(1, hit), lossMask),
-        div(sum(mask), add(sum(lossMask), TINY)),
-      ].map((x) => reshape(x, [1])),
-      0,
-    );
-    passes.push({ predict, regress, mask, featureLoss, tokenLoss, topKLoss, loss, metrics });
-    hits.push(reshape(detach(hit), [batch, t]));
-    stream = nextStream(noisy, reshape(detach(regress), [batch, t, d]));
-  }
-  return passes;
-}
-
-/** Inputs of a batch for the given sizes. */
-export function batchInputs({ batch, length }: BatchShape, width: number): PassInputs {
-  return {
-    ids: input("ids", [batch, length], "i32"),
-    mask: input("mask", [batch, length]),
-    noisy: input("noisy", [batch, length, width]),
-    features: input("features", [batch, length, width]),
-  };
-}
-
-/** Everything of a draft as inputs of a Program. */
-export function inputParts(config: DraftConfig): DraftParts & { embedding: Node; head: Node } {
+/** Makes the inputs. */
+export function inputParts(config: DraftConfig): InputParts {
   const inputs = new Map(
     Object.entries(draftShapes(config)).map(([name, shape]) => [name, input(name, shape)]),
   );
   const weight = (name: string) => inputs.get(name)!;
+  const { vocabulary, width, draftVocabulary } = config;
   return {
     config,
     weight,
     project: (x, name) => linear(x, weight(name)),
-    embedding: input("embed_tokens.weight", [config.vocabulary, config.width]),
-    head: input("lm_head.weight", [config.vocabulary, config.width]),
+    embedding: input(EMBEDDING, [vocabulary, width]),
+    head: input(targetHead(config), [vocabulary, width]),
+    ...(draftVocabulary !== undefined && { tokens: input(DRAFT_TOKENS, [draftVocabulary], "i32") }),
   };
+}
+
+/** The passes of a batch, in the way of the draft's design. */
+export function passesOf(parts: InputParts, inputs: PassInputs, recipe: PassRecipe): Pass[] {
+  const { tokens } = parts;
+  return tokens === undefined
+    ? buildPasses(parts, inputs, { recipe, ...parts })
+    : buildEagle3Passes(parts, inputs, { recipe, ...parts, tokens });
+}
+
+/** The loss of a batch: passes weighted and added, or averaged. */
+export function totalLoss(
+  passes: readonly Pass[],
+  { backward, passDecay }: Pick<Recipe, "backward" | "passDecay">,
+): Node {
+  const total = passes.map(({ loss }, i) => mul(loss, passDecay ** i)).reduce((a, b) => add(a, b));
+  return backward === "mean" ? div(total, passes.length) : total;
 }
 
 function lossOf(config: DraftConfig, { recipe, shape }: { recipe: Recipe; shape: BatchShape }) {
   const parts = inputParts(config);
-  const passes = buildPasses(parts, batchInputs(shape, config.width), { recipe, ...parts });
+  const passes = passesOf(
+    parts,
+    batchInputs(shape, { config, packing: recipe.packing }),
+    recipe,
+  );
   return {
     parts,
-    loss: passes.map((p) => p.loss).reduce((a, b) => add(a, b)),
+    loss: totalLoss(passes, recipe),
     metrics: concat(passes.map((p) => p.metrics), 0),
   };
 }
 
 /** Names of a parameter's moments in Programs and checkpoints: `first.NAME`, `second.NAME`. */
 export const MOMENTS = ["first", "second"] as const;
+/** Name of the running mean of a parameter: `average.NAME`. */
+export const AVERAGE = "average";
+/** Name of a gradient that is being added up: `sum.NAME`. */
+export const SUM = "sum";
 
-/**
- * The Program of a training step. Inputs: those of a batch, parameters and their moments, `schedule` [3]
- * (learning rate, 1 - beta1^t, 1 - beta2^t), frozen embedding and head. Outputs: `loss`, `gradientNorm`,
- * `metrics` [P 8]; parameters and moments are updated.
- */
-export function trainingProgram(
+/** Names and shapes of what an optimiser keeps beside the parameters. */
+export function optimizerShapes(
   config: DraftConfig,
-  { recipe, shape }: { recipe: Recipe; shape: BatchShape },
-): Program {
-  const { parts, loss, metrics } = lossOf(config, { recipe, shape });
-  const names = Object.keys(draftShapes(config)), schedule = input("schedule", [3]);
-  const slopes = gradients(loss, names.map((name) => parts.weight(name)));
-  const { beta1, beta2, epsilon, weightDecay, clip } = recipe;
-  const updates: Record<string, Node> = {};
-  let square = fill(0);
-  names.forEach((name, i) => {
-    const parameter = parts.weight(name), gradient = slopes[i];
-    square = add(square, sum(mul(gradient, gradient)));
+  { average }: Pick<Recipe, "average">,
+): Record<string, Shape> {
+  const kinds = average > 0 ? [...MOMENTS, AVERAGE] : MOMENTS;
+  return Object.fromEntries(
+    Object.entries(draftShapes(config))
+      .flatMap(([name, shape]) => kinds.map((kind) => [`${kind}.${name}`, shape])),
+  );
+}
+
+/** New values of parameters and optimiser state, and the norm of the gradient before clipping. */
+function update(
+  parameters: Record<string, Node>,
+  { recipe, slopes }: { recipe: Recipe; slopes: Record<string, Node> },
+): { updates: Record<string, Node>; gradientNorm: Node } {
+  const { beta1, beta2, epsilon, weightDecay, clip, clipNorm, average } = recipe;
+  const schedule = input("schedule", [3]), updates: Record<string, Node> = {};
+  const square = Object.values(slopes)
+    .map((g) => sum(mul(g, g))).reduce((a, b) => add(a, b), fill(0));
+  const gradientNorm = sqrt(square);
+  const shrink = clipNorm > 0 ? min(div(clipNorm, max(gradientNorm, 1e-12)), 1) : undefined;
+  for (const [name, parameter] of Object.entries(parameters)) {
+    const gradient = shrink === undefined ? slopes[name] : mul(slopes[name], shrink);
     const [first, second] = MOMENTS.map((m) => input(`${m}.${name}`, parameter.shape));
     const next = adamw(
       { parameter, gradient, first, second, schedule },
@@ -227,8 +125,63 @@ export function trainingProgram(
     updates[name] = next.parameter;
     updates[`first.${name}`] = next.first;
     updates[`second.${name}`] = next.second;
-  });
-  return program({ loss, metrics, gradientNorm: sqrt(square) }, { updates });
+    if (average === 0) continue;
+    const mean = input(`${AVERAGE}.${name}`, parameter.shape);
+    updates[`${AVERAGE}.${name}`] = add(
+      mean,
+      mul(sub(next.parameter, mean), input("renewal", [1])),
+    );
+  }
+  return { updates, gradientNorm };
+}
+
+const named = (config: DraftConfig, value: (name: string) => Node): Record<string, Node> =>
+  Object.fromEntries(Object.keys(draftShapes(config)).map((name) => [name, value(name)]));
+
+/**
+ * The Program of a training step. Inputs: those of a batch, parameters and optimiser state, `schedule` [3]
+ * (learning rate, 1 - beta1^t, 1 - beta2^t), with a running mean `renewal` [1] (the share of the new value),
+ * frozen embedding and head. Outputs: `loss`, `gradientNorm`, `metrics` [P 8]; the rest is updated.
+ */
+export function trainingProgram(
+  config: DraftConfig,
+  { recipe, shape }: { recipe: Recipe; shape: BatchShape },
+): Program {
+  const { parts, loss, metrics } = lossOf(config, { recipe, shape });
+  const parameters = named(config, parts.weight), names = Object.keys(parameters);
+  const found = gradients(loss, Object.values(parameters));
+  const slopes = Object.fromEntries(names.map((name, i) => [name, found[i]]));
+  const { updates, gradientNorm } = update(parameters, { recipe, slopes });
+  return program({ loss, metrics, gradientNorm }, { updates });
+}
+
+/** Adds a batch's share of the gradient to `sum.NAME`; outputs as {@link trainingProgram}, without the norm. */
+export function accumulateProgram(
+  config: DraftConfig,
+  { recipe, shape }: { recipe: Recipe; shape: BatchShape },
+): Program {
+  const { parts, loss, metrics } = lossOf(config, { recipe, shape });
+  const parameters = named(config, parts.weight), names = Object.keys(parameters);
+  const found = gradients(div(loss, recipe.accumulate), Object.values(parameters));
+  const updates = Object.fromEntries(
+    names.map((name, i) => [
+      `${SUM}.${name}`,
+      add(input(`${SUM}.${name}`, parameters[name].shape), found[i]),
+    ]),
+  );
+  return program({ loss, metrics }, { updates });
+}
+
+/** The update from the gradients added up in `sum.NAME`, which become zero; output `gradientNorm`. */
+export function updateProgram(config: DraftConfig, { recipe }: { recipe: Recipe }): Program {
+  const shapes = draftShapes(config);
+  const parameters = named(config, (name) => input(name, shapes[name]));
+  const slopes = named(config, (name) => input(`${SUM}.${name}`, shapes[name]));
+  const { updates, gradientNorm } = update(parameters, { recipe, slopes });
+  for (const [name, { shape }] of Object.entries(slopes)) {
+    updates[`${SUM}.${name}`] = fill(0, shape);
+  }
+  return program({ gradientNorm }, { updates });
 }
 
 /** The same losses and metrics without an update, for validation. */
@@ -238,12 +191,4 @@ export function validationProgram(
 ): Program {
   const { loss, metrics } = lossOf(config, options);
   return program({ loss, metrics });
-}
-
-/** Reads the `metrics` output [P 8]. */
-export function readMetrics(values: ArrayLike<number>): PassMetrics[] {
-  return Array.from({ length: values.length / METRICS.length }, (_, p) => {
-    const entries = METRICS.map((name, i) => [name, values[p * METRICS.length + i]]);
-    return Object.fromEntries(entries) as PassMetrics;
-  });
 }

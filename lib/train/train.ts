@@ -1,19 +1,25 @@
 /**
- * The training loop: batches through the step's Program, events out. Parameters and moments stay on the
- * backend; checkpoints are written as it goes, and a run continues from the newest one. Breaking out of the
- * loop, or the signal, saves and cleans up.
+ * The training loop: batches through the step's Programs, events out. Checkpoints are written as it goes and a
+ * run continues from the newest one, to the same bits. Breaking out of the loop, or the signal, saves and cleans
+ * up. What lives on the backend is `resident.ts`, what lies on disk `checkpoint.ts`.
  */
-import type { Backend, Executable, Params, Tensor } from "../backend/backend.ts";
+import type { Backend } from "../backend/backend.ts";
 import type { Examples } from "../data/features.ts";
-import type { DraftConfig } from "../model/config.ts";
-import { draftShapes } from "../model/draft.ts";
-import { type Draft, sharedHead, type Target } from "../model/load.ts";
-import { random } from "../random.ts";
-import type { PassMetrics, TrainingEvent } from "../report/events.ts";
-import { type BatchPlan, fillBatch, planEpoch } from "./batches.ts";
-import { loadCheckpoint, saveCheckpoint, type TrainingState, zeroMoments } from "./checkpoint.ts";
+import type { Draft, Target } from "../model/load.ts";
+import type { PassMetrics, TauEstimate, TrainingEvent, ValidationEvent } from "../report/events.ts";
+import { fillBatch, planEpoch, type PlannedBatch, planRun } from "./batches.ts";
+import {
+  freshOptimizer,
+  loadBest,
+  loadCheckpoint,
+  saveBest,
+  saveCheckpoint,
+  trainedDraft,
+  type TrainingState,
+} from "./checkpoint.ts";
+import { prefetch } from "./prefetch.ts";
 import { checkRecipe, learningRateAt, type Recipe } from "./recipe.ts";
-import { type BatchShape, readMetrics, trainingProgram, validationProgram } from "./step.ts";
+import { type BatchResult, Resident, type SizedBatch } from "./resident.ts";
 
 export interface TrainOptions {
   backend: Backend;
@@ -23,74 +29,16 @@ export interface TrainOptions {
   recipe: Recipe;
   /** Folder of the run's checkpoints. */
   folder: string;
+  /** Epochs of the data that earlier steps have read: this run goes on after them. */
+  start?: number;
   checkpointEvery?: number;
   validateEvery?: number;
+  /** Measures a draft's acceptance length by decoding; the run then returns the best draft, not the last. */
+  measureTau?: (draft: Draft) => Promise<TauEstimate>;
   signal?: AbortSignal;
 }
 
-/**
- * A fresh draft: matrices normal with deviation 1/sqrt(inner size), those that end in a residual 0.02 at
- * most, norms 1, biases 0.
- */
-export function initialDraft(config: DraftConfig, { seed }: { seed: number }): Draft {
-  const parameters = Object.fromEntries(
-    Object.entries(draftShapes(config)).map(([name, shape]) => {
-      const from = random(seed, "init", name), size = shape.reduce((a, b) => a * b, 1);
-      if (shape.length === 1) {
-        return [name, new Float32Array(size).fill(name.endsWith("bias") ? 0 : 1)];
-      }
-      const scale = shape[1] ** -0.5, closing = /down_proj|o_proj/.test(name);
-      const deviation = closing ? Math.min(0.02, scale) : scale;
-      return [name, Float32Array.from({ length: size }, () => deviation * from.normal())];
-    }),
-  );
-  return { config, parameters };
-}
-
-/** The compiled Programs of a run, one for each batch shape. */
-class Programs implements Disposable {
-  #made = new Map<string, Promise<Executable>>();
-  #make: (shape: BatchShape) => Promise<Executable>;
-  constructor(make: (shape: BatchShape) => Promise<Executable>) {
-    this.#make = make;
-  }
-  for({ batch, length }: BatchShape): Promise<Executable> {
-    const key = `${batch}x${length}`;
-    if (!this.#made.has(key)) this.#made.set(key, this.#make({ batch, length }));
-    return this.#made.get(key)!;
-  }
-  [Symbol.dispose](): void {
-    for (const made of this.#made.values()) void made.then((x) => x[Symbol.dispose](), () => {});
-  }
-}
-
-/** What a run keeps on the backend. */
-class Resident implements Disposable {
-  readonly tensors: Params = {};
-  readonly schedule: Tensor;
-  constructor(backend: Backend, { config, parameters, moments }: TrainingState) {
-    for (const [name, shape] of Object.entries(draftShapes(config))) {
-      this.tensors[name] = backend.tensor(parameters[name].slice(), shape);
-      for (const key of Object.keys(moments).filter((k) => k.slice(k.indexOf(".") + 1) === name)) {
-        this.tensors[key] = backend.tensor(moments[key].slice(), shape);
-      }
-    }
-    this.schedule = backend.tensor(new Float32Array(3), [3]);
-  }
-  /** Copies the values back into the state. */
-  copyTo(state: TrainingState): TrainingState {
-    for (const [name, tensor] of Object.entries(this.tensors)) {
-      const into = name in state.parameters ? state.parameters : state.moments;
-      into[name] = (tensor.host as Float32Array).slice();
-    }
-    return state;
-  }
-  [Symbol.dispose](): void {
-    for (const tensor of [...Object.values(this.tensors), this.schedule]) tensor[Symbol.dispose]();
-  }
-}
-
-function meanMetrics(rows: PassMetrics[][], weights: number[]): PassMetrics[] {
+function meanMetrics(rows: readonly PassMetrics[][], weights: readonly number[]): PassMetrics[] {
   const total = weights.reduce((a, b) => a + b, 0) || 1;
   return rows[0].map((first, p) => {
     const keys = Object.keys(first) as (keyof PassMetrics)[];
@@ -100,134 +48,167 @@ function meanMetrics(rows: PassMetrics[][], weights: number[]): PassMetrics[] {
   });
 }
 
-function checkTargets({ target, examples, validation }: TrainOptions): void {
-  for (const set of validation === undefined ? [examples] : [examples, validation]) {
-    if (set.of.target !== target.identity) {
+function checkExamples(start: Draft, { target, examples, validation }: TrainOptions): void {
+  const { taps = [] } = start.config;
+  for (const { of } of validation === undefined ? [examples] : [examples, validation]) {
+    if (of.target !== target.identity) {
       throw new Error(
-        `Cannot train on features of target ${set.of.target}: this target is ${target.identity}`,
+        `Cannot train on features of target ${of.target}: this target is ${target.identity}`,
+      );
+    }
+    if (`${of.taps}` !== `${taps}`) {
+      throw new Error(
+        `Cannot train: the draft reads layers [${taps}], the examples hold [${of.taps}]; ` +
+          "deno task data --taps stores them, --features online computes them",
       );
     }
   }
 }
 
-async function startOrResume(start: Draft, options: TrainOptions): Promise<TrainingState> {
-  const { recipe, folder, examples } = options;
-  const settings = JSON.stringify({ recipe, config: start.config, examples: examples.count });
+async function startOrResume(draft: Draft, options: TrainOptions): Promise<TrainingState> {
+  const { recipe, folder, examples, start = 0 } = options;
+  const { config, tokens } = draft;
+  const settings = JSON.stringify({ recipe, config, start, examples: examples.count });
   const saved = await loadCheckpoint(folder);
   if (saved !== undefined && saved.settings !== settings) {
     throw new Error(
       `Cannot resume ${folder}: it was started with ${saved.settings}, now asked for ${settings}`,
     );
   }
-  return saved ?? { ...start, moments: zeroMoments(start.config), step: 0, settings };
+  const parameters = { ...draft.parameters }, optimizer = freshOptimizer(draft, { recipe });
+  const fresh = { config, parameters, optimizer, step: 0, settings };
+  return saved ?? { ...fresh, ...(tokens !== undefined && { tokens }) };
+}
+
+/** Filled batches, the next one read while the current one is in work. */
+async function* filled(
+  examples: Examples,
+  plans: readonly PlannedBatch[],
+  recipe: Pick<Recipe, "seed" | "noise">,
+): AsyncGenerator<SizedBatch> {
+  const ahead = prefetch(plans, (planned) => fillBatch(examples, planned, recipe));
+  for await (const { item: { plan: { batch, length } }, loaded: arrays } of ahead) {
+    yield { batch, length, arrays };
+  }
+}
+
+/** The next n of a generator, which goes on afterwards. */
+async function* take<T>(from: AsyncGenerator<T>, n: number): AsyncGenerator<T> {
+  for (let i = 0; i < n; i++) {
+    const { value, done } = await from.next();
+    if (done) return;
+    yield value;
+  }
+}
+
+/** Losses and metrics on a whole set, and tau where it is measured. */
+async function validate(
+  set: Examples,
+  { resident, recipe, step }: { resident: Resident; recipe: Recipe; step: number },
+): Promise<ValidationEvent> {
+  const rows: BatchResult[] = [], weights: number[] = [];
+  const plans = planEpoch(set.lengths, { ...recipe, epoch: 0 }).map((plan) => ({ plan, epoch: 0 }));
+  for await (const batch of filled(set, plans, { ...recipe, noise: 0 })) {
+    rows.push(await resident.validate(batch));
+    weights.push(batch.arrays.trained);
+  }
+  const trained = weights.reduce((a, b) => a + b, 0) || 1;
+  const loss = rows.reduce((sum, r, i) => sum + weights[i] * r.loss, 0) / trained;
+  return {
+    type: "validation",
+    step,
+    loss,
+    passes: meanMetrics(rows.map((r) => r.passes), weights),
+  };
 }
 
 /**
  * Trains a draft. Yields a `step` event for every update, `validation` and `checkpoint` events now and then;
- * returns the draft as it then is.
- * @throws when the examples belong to another target, or the folder's checkpoint to other settings.
+ * returns the draft: the best one where tau is measured, otherwise as it is at the end.
+ * @throws when the examples belong to another target, settings contradict each other, or the folder's
+ * checkpoint has other ones, when a checkpoint cannot be written, and when the loss is no number.
  */
 export async function* train(
-  start: Draft,
+  draft: Draft,
   options: TrainOptions,
 ): AsyncGenerator<TrainingEvent, Draft> {
-  const { backend, target, examples, validation, recipe, folder, signal } = options;
-  const { checkpointEvery = 200, validateEvery = 200 } = options, { config } = start;
-  checkRecipe(recipe);
-  checkTargets(options);
-  const state = await startOrResume(start, options), frozen = sharedHead(target);
-  using resident = new Resident(backend, state);
-  const { tensors, schedule } = resident;
-  using training = new Programs((shape) =>
-    backend.compile(trainingProgram(config, { recipe, shape }))
-  );
-  using checking = new Programs((shape) =>
-    backend.compile(validationProgram(config, { recipe, shape }))
-  );
-  const run = async (
-    programs: Programs,
-    { from, plan, epoch, noise }: { from: Examples; plan: BatchPlan; epoch: number; noise: number },
-  ) => {
-    const batch = await fillBatch(from, plan, { epoch, seed: recipe.seed, noise });
-    const lead = [plan.batch, plan.length], wide = [...lead, config.width];
-    const given: Params = {
-      ids: backend.tensor(batch.ids, lead),
-      mask: backend.tensor(batch.mask, lead),
-      features: backend.tensor(batch.features, wide),
-      noisy: backend.tensor(batch.noisy, wide),
-    };
-    const out = await (await programs.for(plan)).run({ ...given, ...tensors, ...frozen, schedule });
-    for (const tensor of Object.values(given)) tensor[Symbol.dispose]();
-    return { batch, loss: out.loss.host![0], passes: readMetrics(out.metrics.host!), out };
-  };
-  const validate = async (set: Examples): Promise<TrainingEvent> => {
-    const rows: PassMetrics[][] = [], weights: number[] = [];
-    let loss = 0, trained = 0;
-    for (const plan of planEpoch(set.lengths, { ...recipe, epoch: 0 })) {
-      const result = await run(checking, { from: set, plan, epoch: 0, noise: 0 });
-      rows.push(result.passes);
-      weights.push(result.batch.trained);
-      loss += result.loss * result.batch.trained;
-      trained += result.batch.trained;
-    }
-    return {
-      type: "validation",
-      step: state.step,
-      loss: loss / trained,
-      passes: meanMetrics(rows, weights),
-    };
-  };
-
-  // Every batch of the run in order; the ones before the checkpoint have been done.
-  const plans = Array.from(
-    { length: recipe.epochs },
-    (_, epoch) =>
-      planEpoch(examples.lengths, { ...recipe, epoch }).map((plan) => ({ plan, epoch })),
-  ).flat();
-  const total = plans.length, began = performance.now(), firstStep = state.step;
+  const { examples, validation, recipe, folder, start = 0, signal, measureTau } = options;
+  const { checkpointEvery = 200, validateEvery = 200 } = options, { accumulate } = recipe;
+  checkRecipe(recipe, draft.config);
+  checkExamples(draft, options);
+  const state = await startOrResume(draft, options);
+  const plans = planRun(examples.lengths, { ...recipe, start });
+  const total = Math.floor(plans.length / accumulate), firstStep = state.step;
+  using resident = new Resident(state, options);
+  // The batches before the checkpoint have been done.
+  const batches = filled(examples, plans.slice(firstStep * accumulate), recipe);
   let tokens = 0, unsaved = false;
+  let began = performance.now(), paused = 0;
   try {
-    for (const { plan, epoch } of plans.slice(firstStep)) {
-      if (signal?.aborted) break;
+    while (state.step < total && !signal?.aborted) {
       const step = state.step + 1, learningRate = learningRateAt(step, { recipe, total });
-      schedule.host!.set([learningRate, 1 - recipe.beta1 ** step, 1 - recipe.beta2 ** step]);
-      const { batch, loss, passes, out } = await run(training, {
-        from: examples,
-        plan,
-        epoch,
-        noise: recipe.noise,
-      });
+      let read = 0, trained: number[] = [];
+      const counted = (async function* () {
+        for await (const batch of take(batches, accumulate)) {
+          read += batch.arrays.tokens;
+          trained = [...trained, batch.arrays.trained];
+          yield batch;
+        }
+      })();
+      const { results, gradientNorm } = await resident.update(counted, { step, learningRate });
+      const loss = results.reduce((sum, r) => sum + r.loss, 0) / results.length;
       if (!Number.isFinite(loss)) {
         throw new Error(`Training diverged: loss ${loss} at update ${step}`);
       }
       state.step = step;
       unsaved = true;
-      tokens += batch.tokens;
-      const seconds = (performance.now() - began) / 1000;
+      tokens += read;
+      const seconds = (performance.now() - began - paused) / 1000;
       yield {
         type: "step",
         step,
         total,
-        epoch,
+        epoch: plans[step * accumulate - 1].epoch,
         loss,
-        passes,
+        passes: meanMetrics(results.map((r) => r.passes), trained),
         learningRate,
-        gradientNorm: out.gradientNorm.host![0],
-        tokens: batch.tokens,
+        gradientNorm,
+        tokens: read,
         tokensPerSecond: tokens / seconds,
         secondsLeft: seconds / (step - firstStep) * (total - step),
+        memoryMegabytes: Math.round(Deno.memoryUsage().rss / 1e6),
       };
-      if (step % checkpointEvery === 0 || step === total) {
-        const path = await saveCheckpoint(folder, resident.copyTo(state));
-        unsaved = false;
-        yield { type: "checkpoint", step, path };
-      }
+      const stopped = performance.now();
       if (validation !== undefined && (step % validateEvery === 0 || step === total)) {
-        yield await validate(validation);
+        const event = await validate(validation, { resident, recipe, step });
+        if (measureTau !== undefined) {
+          const now = trainedDraft(resident.copyTo(state)), tau = await measureTau(now);
+          const best = state.best === undefined || tau.value > state.best.tau;
+          if (best) {
+            await saveBest(folder, { ...now, step });
+            state.best = { step, tau: tau.value };
+          }
+          Object.assign(event, { tau, best });
+        }
+        yield event;
       }
+      // After validation, so that a run that goes on from here has not lost its result.
+      if (step % checkpointEvery === 0 || step === total) {
+        unsaved = false; // whatever comes of it: a full disk is not asked twice
+        yield {
+          type: "checkpoint",
+          step,
+          path: await saveCheckpoint(folder, resident.copyTo(state)),
+        };
+      }
+      paused += performance.now() - stopped;
     }
-    return resident.copyTo(state);
+    const last = trainedDraft(resident.copyTo(state));
+    return state.best !== undefined && state.step === total
+      ? await loadBest(folder, state.best)
+      : last;
   } finally {
+    await batches.return(undefined);
     if (unsaved) await saveCheckpoint(folder, resident.copyTo(state));
   }
 }

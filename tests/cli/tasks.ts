@@ -5,7 +5,7 @@
 import { join, resolve } from "node:path";
 import { type DraftConfig, readTargetConfig } from "../../lib/model/config.ts";
 import { writeDraft } from "../../lib/model/load.ts";
-import { initialDraft } from "../../lib/train/train.ts";
+import { initialDraft } from "../../lib/train/initial.ts";
 
 /** The repository, and the target that ships. */
 export const ROOT = resolve(import.meta.dirname!, "../..");

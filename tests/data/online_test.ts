@@ -90,8 +90,8 @@ Deno.test("batches from shards and online agree to f16, with and without stored 
           });
         }
       }
-      const plan = { batch: 4, length: 192, examples: [2, 0, 3, 1] };
-      const settings = { epoch: 0, seed: 1, noise: 0.1 };
+      const plan = { plan: { batch: 4, length: 192, rows: [[2], [0], [3], [1]] }, epoch: 0 };
+      const settings = { seed: 1, noise: 0.1 };
       const a = await fillBatch(online, plan, settings),
         b = await fillBatch(stored, plan, settings);
       deepEqual([a.ids, a.mask, a.trained, a.tokens], [b.ids, b.mask, b.trained, b.tokens]);

@@ -15,8 +15,9 @@ import { type DraftConfig, readDraftConfig } from "../../lib/model/config.ts";
 import { draftShapes } from "../../lib/model/draft.ts";
 import { linear } from "../../lib/model/llama.ts";
 import { random } from "../../lib/random.ts";
-import type { Recipe } from "../../lib/train/recipe.ts";
-import { batchInputs, buildPasses, inputParts } from "../../lib/train/step.ts";
+import { batchInputs, type PassRecipe } from "../../lib/train/passes.ts";
+import { DEFAULT_RECIPE } from "../../lib/train/recipe.ts";
+import { inputParts, passesOf } from "../../lib/train/step.ts";
 
 export const FOLDER = Deno.env.get("GOLDEN_DIR") ?? join(import.meta.dirname!, "upstream");
 
@@ -99,7 +100,7 @@ export function goldenInputs(
   return Object.fromEntries(inputs.map(([n, data, shape]) => [n, backend.tensor(data, shape)]));
 }
 
-export type GoldenRecipe = Pick<Recipe, "passes" | "mask" | "alignK" | "weights">;
+export type GoldenRecipe = Partial<PassRecipe> & Pick<PassRecipe, "passes">;
 
 /**
  * Compiles the passes of a set. Outputs, p from 1: `p.predict`, `p.regress`, `p.logits`, `p.mask`, `p.vloss`,
@@ -116,9 +117,9 @@ export async function goldenPasses(
   },
 ): Promise<(inputs: Params) => Promise<Values>> {
   const parts = inputParts(config), names = Object.keys(draftShapes(config));
-  const passes = buildPasses(parts, batchInputs({ batch, length }, config.width), {
-    recipe,
-    ...parts,
+  const passes = passesOf(parts, batchInputs({ batch, length }, { config }), {
+    ...DEFAULT_RECIPE,
+    ...recipe,
   });
   const outputs: Record<string, Node> = {};
   let total: Node | undefined;

@@ -154,7 +154,7 @@ Deno.test("published drafts, which know nothing of our switches, are GRIFFIN's",
 Deno.test("unknown parts of a draft are refused", async () => {
   await assert.rejects(
     readAsDraft({ ...LLAMA, griffin: { fusion: "magic" } }),
-    /fusion is magic, wanted tgf or linear/,
+    /fusion is magic, wanted tgf, fspad, linear, taps/,
   );
   await assert.rejects(
     readAsDraft({ ...LLAMA, griffin: { head: "triple" } }),

@@ -7,14 +7,8 @@ import type { Backend } from "../../lib/backend/backend.ts";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import { referenceBackend } from "../../lib/backend/reference.ts";
 import type { DraftConfig } from "../../lib/model/config.ts";
-import {
-  countParameters,
-  draftMatrices,
-  draftProgram,
-  draftShapes,
-  quantBlock,
-  quantize,
-} from "../../lib/model/draft.ts";
+import { countParameters, draftProgram, draftShapes } from "../../lib/model/draft.ts";
+import { draftMatrices, quantBlock, quantize } from "../../lib/model/quantize.ts";
 import { placeDraft } from "../../lib/model/load.ts";
 import { newCache, Rows } from "../../lib/model/placement.ts";
 import { random } from "../../lib/random.ts";

@@ -8,7 +8,7 @@ import type { DraftConfig, TargetConfig } from "../../lib/model/config.ts";
 import { targetShapes } from "../../lib/model/llama.ts";
 import type { Draft, Target } from "../../lib/model/load.ts";
 import { random } from "../../lib/random.ts";
-import { initialDraft } from "../../lib/train/train.ts";
+import { initialDraft } from "../../lib/train/initial.ts";
 
 /** Two layers, grouped key heads. */
 export const TINY: TargetConfig = {
@@ -63,10 +63,16 @@ export function tinyDraftConfig(
 
 /** A random draft whose every matrix matters: closing ones are not small, norms and biases not trivial. */
 export function tinyDraft(config: DraftConfig = tinyDraftConfig(), seed = 1): Draft {
-  const { parameters } = initialDraft(config, { seed });
+  const { draftVocabulary, vocabulary } = config;
+  // Every other token, and at the end as many as are missing.
+  const tokens = draftVocabulary === undefined
+    ? undefined
+    : Int32Array.from({ length: draftVocabulary }, (_, i) =>
+      Math.min(2 * i, vocabulary - draftVocabulary + i));
+  const draft = initialDraft(config, { seed, tokens }), { parameters } = draft;
   for (const [name, values] of Object.entries(parameters)) {
     const from = random(seed, "shake", name);
     for (let i = 0; i < values.length; i++) values[i] += 0.1 * from.normal();
   }
-  return { config, parameters };
+  return draft;
 }

@@ -9,13 +9,13 @@ const PLANNING = { epoch: 0, seed: 1, rows: 256, maxLength: 192 };
 Deno.test("an epoch holds every example once, in batches that fit", () => {
   for (let epoch = 0; epoch < 5; epoch++) {
     const plans = planEpoch(LENGTHS, { ...PLANNING, epoch });
-    const all = plans.flatMap((p) => p.examples).sort((a, b) => a - b);
+    const all = plans.flatMap((p) => p.rows.flat()).sort((a, b) => a - b);
     assert.deepEqual(all, LENGTHS.map((_, i) => i));
-    for (const { batch, length, examples } of plans) {
-      assert.ok(examples.length >= 1 && examples.length <= batch);
+    for (const { batch, length, rows } of plans) {
+      assert.ok(rows.length >= 1 && rows.length <= batch);
       assert.ok(batch * length <= PLANNING.rows);
       assert.equal(length % 64, 0);
-      for (const i of examples) {
+      for (const [i] of rows) {
         const real = Math.min(LENGTHS[i], PLANNING.maxLength);
         assert.ok(real <= length && real > length - 64, `${real} tokens in ${length} rows`);
       }
@@ -39,15 +39,12 @@ Deno.test("the order is a function of seed and epoch, and of nothing else", () =
   assert.deepEqual(shapes(plan({})), shapes(plan({ epoch: 1 })));
 });
 
-const NOISE = { epoch: 0, seed: 1, noise: 0.1 };
+const NOISE = { seed: 1, noise: 0.1 };
 
 Deno.test("row t holds feature t, token t + 1 and whether it is trained; the last row never is", async () => {
   const lengths = [5, 9], width = 4, examples = madeUp(lengths, { width });
-  const batch = await fillBatch(
-    examples,
-    { batch: 3, length: 12, examples: [1, 0] },
-    { ...NOISE, noise: 0 },
-  );
+  const plan = { batch: 3, length: 12, rows: [[1], [0]] };
+  const batch = await fillBatch(examples, { plan, epoch: 0 }, { ...NOISE, noise: 0 });
   let trained = 0;
   for (const [b, index] of [1, 0].entries()) {
     const example = await examples.read(index), n = lengths[index];
@@ -74,7 +71,8 @@ Deno.test("row t holds feature t, token t + 1 and whether it is trained; the las
 
 Deno.test("an example that is too long is cut, and its last row not trained", async () => {
   const examples = madeUp([100]), example = await examples.read(0);
-  const batch = await fillBatch(examples, { batch: 1, length: 64, examples: [0] }, NOISE);
+  const plan = { batch: 1, length: 64, rows: [[0]] };
+  const batch = await fillBatch(examples, { plan, epoch: 0 }, NOISE);
   assert.equal(batch.tokens, 64);
   assert.deepEqual(batch.ids.slice(0, 63), example.ids.slice(1, 64));
   assert.deepEqual([batch.ids[63], batch.mask[63]], [0, 0]);
@@ -82,7 +80,7 @@ Deno.test("an example that is too long is cut, and its last row not trained", as
 
 Deno.test("noise is uniform of the given half-width, on the input features only", async () => {
   const examples = madeUp([60, 64], { width: 32 });
-  const plan = { batch: 2, length: 64, examples: [0, 1] };
+  const plan = { plan: { batch: 2, length: 64, rows: [[0], [1]] }, epoch: 0 };
   const { noisy, features } = await fillBatch(examples, plan, { ...NOISE, noise: 0.2 });
   // Of the real rows: f32 rounding of feature plus noise is far below the bounds.
   const noise = Array.from(noisy, (x, i) => x - features[i]).slice(0, 60 * 32);
@@ -98,8 +96,10 @@ Deno.test("noise is uniform of the given half-width, on the input features only"
 
 Deno.test("noise belongs to example and epoch, wherever the example stands", async () => {
   const examples = madeUp([60, 64, 50]), part = 64 * 4;
-  const fill = (list: number[], changes = {}) =>
-    fillBatch(examples, { batch: 3, length: 64, examples: list }, { ...NOISE, ...changes });
+  const fill = (list: number[], { epoch = 0, seed = 1 } = {}) => {
+    const plan = { batch: 3, length: 64, rows: list.map((i) => [i]) };
+    return fillBatch(examples, { plan, epoch }, { ...NOISE, seed });
+  };
   const one = await fill([2, 0]), two = await fill([0, 1, 2]);
   assert.deepEqual(one.noisy.slice(0, part), two.noisy.slice(2 * part, 3 * part));
   assert.deepEqual(one.noisy.slice(part, 2 * part), two.noisy.slice(0, part));

@@ -9,21 +9,25 @@ import { draftShapes } from "../../lib/model/draft.ts";
 import { readDraft } from "../../lib/model/load.ts";
 import { random } from "../../lib/random.ts";
 import {
+  freshOptimizer,
+  loadBest,
   loadCheckpoint,
+  saveBest,
   saveCheckpoint,
+  trainedDraft,
   type TrainingState,
-  zeroMoments,
 } from "../../lib/train/checkpoint.ts";
+import { DEFAULT_RECIPE } from "../../lib/train/recipe.ts";
 import { tinyDraft, tinyDraftConfig } from "../model/tiny.ts";
 
 function stateAt(step: number): TrainingState {
   const draft = tinyDraft(tinyDraftConfig(undefined, { target: "tiny-1" }), step);
-  const moments = zeroMoments(draft.config);
-  for (const [name, values] of Object.entries(moments)) {
+  const optimizer = freshOptimizer(draft, { recipe: { ...DEFAULT_RECIPE, average: 0.9 } });
+  for (const [name, values] of Object.entries(optimizer)) {
     const from = random(step, name);
     for (let i = 0; i < values.length; i++) values[i] = from.normal() * 1e-6;
   }
-  return { ...draft, moments, step, settings: `{"step":${step}}` };
+  return { ...draft, optimizer, step, settings: `{"step":${step}}` };
 }
 
 async function inTemporary(use: (folder: string) => Promise<void>): Promise<void> {
@@ -74,22 +78,42 @@ Deno.test("folders without a complete checkpoint hold none", () =>
 
 Deno.test("a damaged checkpoint is an error that names its file", () =>
   inTemporary(async (folder) => {
-    const path = await saveCheckpoint(folder, stateAt(1)), file = join(path, "moments.safetensors");
+    const path = await saveCheckpoint(folder, stateAt(1)),
+      file = join(path, "optimizer.safetensors");
     const bytes = await Deno.readFile(file);
     await Deno.writeFile(file, bytes.subarray(0, bytes.length - 4));
-    await assert.rejects(loadCheckpoint(folder), /moments.safetensors/);
+    await assert.rejects(loadCheckpoint(folder), /optimizer.safetensors/);
   }));
 
-Deno.test("fresh moments are zeros of every parameter's size", () => {
-  const config = tinyDraftConfig(), moments = zeroMoments(config);
-  const shapes = Object.entries(draftShapes(config));
-  assert.equal(Object.keys(moments).length, 2 * shapes.length);
+Deno.test("what did best so far comes back too, and replaces what did best before", () =>
+  inTemporary(async (folder) => {
+    const best = { step: 3, tau: 2.5 };
+    await saveCheckpoint(folder, { ...stateAt(4), best });
+    assert.deepEqual((await loadCheckpoint(folder))!.best, best);
+    for (const step of [2, 3]) await saveBest(folder, { ...stateAt(step), step });
+    assert.deepEqual((await readdir(folder)).sort(), ["best-0000003", "update-0000004"]);
+    assert.deepEqual((await loadBest(folder, best)).parameters, stateAt(3).parameters);
+  }));
+
+Deno.test("a fresh optimiser: moments of zero, means equal to the parameters", () => {
+  const draft = tinyDraft(), shapes = Object.entries(draftShapes(draft.config));
+  const of = (average: number) => freshOptimizer(draft, { recipe: { ...DEFAULT_RECIPE, average } });
+  assert.equal(Object.keys(of(0)).length, 2 * shapes.length);
+  const kept = of(0.99);
+  assert.equal(Object.keys(kept).length, 3 * shapes.length);
   for (const [name, shape] of shapes) {
     for (const m of ["first", "second"]) {
-      assert.deepEqual(
-        moments[`${m}.${name}`],
-        new Float32Array(shape.reduce((a, b) => a * b, 1)),
-      );
+      assert.deepEqual(kept[`${m}.${name}`], new Float32Array(shape.reduce((a, b) => a * b, 1)));
     }
+    assert.deepEqual(kept[`average.${name}`], draft.parameters[name]);
+    assert.notEqual(kept[`average.${name}`], draft.parameters[name], "the mean is its own array");
   }
+});
+
+Deno.test("the draft that is kept is the running mean where there is one", () => {
+  const state = stateAt(2), kept = trainedDraft(state);
+  for (const name of Object.keys(state.parameters)) {
+    assert.equal(kept.parameters[name], state.optimizer[`average.${name}`]);
+  }
+  assert.deepEqual(trainedDraft({ ...state, optimizer: {} }).parameters, state.parameters);
 });

@@ -21,8 +21,8 @@ const REFUSED: [changes: Partial<Recipe>, message: RegExp][] = [
   [{ epochs: 0 }, /epochs 0/],
   [{ rows: NaN }, /rows NaN/],
   [{ maxLength: 0 }, /maxLength 0/],
-  [{ learningRate: 0 }, /learning rate 0: wanted more than 0/],
-  [{ learningRate: NaN }, /learning rate NaN/],
+  [{ learningRate: 0 }, /learningRate 0: wanted more than 0/],
+  [{ learningRate: NaN }, /learningRate NaN/],
   [{ weights: { feature: 1, token: 0, topK: 0 } }, /token weight 0: wanted more than 0/],
   [{ passes: 4, maxLength: 5 }, /4 passes on 5 tokens: wanted a longer maxLength/],
 ];

@@ -18,17 +18,10 @@ import {
 } from "../../lib/model/draft.ts";
 import { linear } from "../../lib/model/llama.ts";
 import { alignedAttention, makeStream, shiftUp } from "../../lib/train/align.ts";
-import { zeroMoments } from "../../lib/train/checkpoint.ts";
+import { freshOptimizer } from "../../lib/train/checkpoint.ts";
+import { batchInputs, buildPasses, readMetrics } from "../../lib/train/passes.ts";
 import { DEFAULT_RECIPE, type Recipe } from "../../lib/train/recipe.ts";
-import {
-  batchInputs,
-  buildPasses,
-  inputParts,
-  MOMENTS,
-  readMetrics,
-  trainingProgram,
-  validationProgram,
-} from "../../lib/train/step.ts";
+import { inputParts, MOMENTS, trainingProgram, validationProgram } from "../../lib/train/step.ts";
 import { evaluator, integers, values } from "../graph/evaluate.ts";
 import { times } from "../model/naive.ts";
 import { tinyDraft, tinyDraftConfig } from "../model/tiny.ts";
@@ -76,7 +69,7 @@ function passesOf(recipe: Recipe, config = CONFIG) {
   const parts = inputParts(config);
   return {
     parts,
-    passes: buildPasses(parts, batchInputs(SHAPE, CONFIG.width), { recipe, ...parts }),
+    passes: buildPasses(parts, batchInputs(SHAPE, { config }), { recipe, ...parts }),
   };
 }
 
@@ -84,7 +77,7 @@ function passesOf(recipe: Recipe, config = CONFIG) {
 function lonePass(count: number, config: DraftConfig) {
   const parts = inputParts(config),
     names = namesOf(config),
-    { ids, features } = batchInputs(SHAPE, CONFIG.width);
+    { ids, features } = batchInputs(SHAPE, { config });
   const d = CONFIG.width, batch = B;
   const e = reshape(gather(parts.embedding, ids), [N, d]);
   const fused = Array.from(
@@ -269,7 +262,7 @@ Deno.test("rows that are not trained, and rows to come, change no loss", async (
 function tensors(recipe: Recipe, given: Given) {
   const backend = referenceBackend(), program = trainingProgram(CONFIG, { recipe, shape: SHAPE });
   const shapes: Record<string, Shape> = draftShapes(CONFIG);
-  const moments = Object.entries(zeroMoments(CONFIG)).map((
+  const moments = Object.entries(freshOptimizer(tinyDraft(CONFIG), { recipe })).map((
     [name, zeros],
   ) => [name, backend.exact(Float64Array.from(zeros), shapes[name.slice(name.indexOf(".") + 1)])]);
   const { learningRate, beta1, beta2 } = recipe;

@@ -10,8 +10,9 @@ import type { Draft } from "../../lib/model/load.ts";
 import type { StepEvent, TrainingEvent } from "../../lib/report/events.ts";
 import { planEpoch } from "../../lib/train/batches.ts";
 import { DEFAULT_RECIPE, learningRateAt, type Recipe } from "../../lib/train/recipe.ts";
-import { initialDraft, train, type TrainOptions } from "../../lib/train/train.ts";
-import { TINY, tinyDraftConfig, tinyTarget } from "../model/tiny.ts";
+import { initialDraft } from "../../lib/train/initial.ts";
+import { train, type TrainOptions } from "../../lib/train/train.ts";
+import { tinyDraftConfig, tinyTarget } from "../model/tiny.ts";
 import { examplesOf, learnable } from "./tiny_run.ts";
 
 const CONFIG = tinyDraftConfig(undefined, { target: "tiny-1" });
@@ -164,8 +165,7 @@ Deno.test("a checkpoint of other settings is refused", () =>
 
 Deno.test("features of another target, and settings that make no sense, are refused", () =>
   withRun(async (options) => {
-    const of = { target: "tiny-2", width: TINY.width, taps: [], storage: "f16" } as const;
-    const examples = examplesOf([], of);
+    const examples = examplesOf([], { ...options.examples.of, target: "tiny-2" });
     await assert.rejects(
       runTo({ ...options, recipe: RECIPE, examples }),
       /features of target tiny-2: this target is tiny-1/,

@@ -1,0 +1,61 @@
+/**
+ * The acceptance length of a draft by really decoding: greedy, speculative only, on prompts given as ids. What
+ * training validates with and methods are compared by; whole suites with speedups are `run.ts`.
+ */
+import type { Backend } from "../backend/backend.ts";
+import type { StoredExamples } from "../data/features.ts";
+import { DraftDecoder } from "../decode/draft.ts";
+import { speculate } from "../decode/generate.ts";
+import { TargetDecoder } from "../decode/target.ts";
+import type { TreeShape } from "../decode/tree.ts";
+import type { Draft, Target } from "../model/load.ts";
+import type { TauEstimate } from "../report/events.ts";
+import { type Generation, tau } from "./metrics.ts";
+import { record } from "./run.ts";
+import { bootstrap } from "./stats.ts";
+
+/** How drafts are decoded with. */
+export interface TauOptions {
+  target: Target;
+  backend: Backend;
+  /** Token ids of each prompt. */
+  prompts: readonly Int32Array[];
+  tree: TreeShape;
+  minimumScore?: number;
+  /** New tokens at most. */
+  maxTokens?: number;
+  signal?: AbortSignal;
+}
+
+/** Prompts of training examples: everything up to the first trained row, which is their last token. */
+export function promptsOf(
+  examples: Pick<StoredExamples, "count" | "readText">,
+  { count }: { count: number },
+): Int32Array[] {
+  return Array.from({ length: Math.min(count, examples.count) }, (_, i) => {
+    const { ids, mask } = examples.readText(i);
+    return ids.slice(0, mask.indexOf(1) + 1);
+  });
+}
+
+/** Decodes every prompt; yields its record. */
+export async function* decodePrompts(
+  draft: Draft,
+  options: TauOptions,
+): AsyncGenerator<Generation> {
+  const { target, backend, prompts, tree, minimumScore, maxTokens = 128, signal } = options;
+  using decoder = new TargetDecoder(target, { backend, taps: draft.config.taps });
+  using drafter = new DraftDecoder(draft, { backend, target, width: tree.width });
+  for (const prompt of prompts) {
+    if (signal?.aborted) return;
+    const settings = { maxTokens, draft: drafter, tree, minimumScore, signal };
+    yield await record(speculate(decoder, prompt, settings));
+  }
+}
+
+/** tau with its interval over prompts. @throws when nothing was generated. */
+export function estimateTau(generations: readonly Generation[]): TauEstimate {
+  const { value, numerator, denominator } = tau(generations);
+  const { low, high } = bootstrap(generations, (drawn) => tau(drawn).value);
+  return { value, low, high, emitted: numerator, forwards: denominator };
+}
