@@ -88,12 +88,21 @@ export { onlineExamples } from "./data/online.ts";
 export { convertShards } from "./data/convert.ts";
 
 // Training.
-export { DEFAULT_RECIPE, LOSS_WEIGHTS, type Recipe } from "./train/recipe.ts";
-export { alignedAttention, alignmentMask, type MaskRule } from "./train/align.ts";
+export { checkRecipe, DEFAULT_RECIPE, LOSS_WEIGHTS, type Recipe } from "./train/recipe.ts";
+export { eagle3Taps, type Preset, type PresetName, PRESETS } from "./train/presets.ts";
+export {
+  alignedAttention,
+  alignmentMask,
+  type AttentionRule,
+  type MaskRule,
+  rootedAttention,
+} from "./train/align.ts";
+export { frequentTokens } from "./train/vocabulary.ts";
 export { initialDraft } from "./train/initial.ts";
 export { buildPasses } from "./train/passes.ts";
 export { trainingProgram } from "./train/step.ts";
 export { train } from "./train/train.ts";
+export { trainSteps } from "./train/steps.ts";
 
 // Decoding.
 export { GREEDY, processLogits, type Sampling } from "./decode/sample.ts";
@@ -107,6 +116,7 @@ export { random } from "./random.ts";
 
 // Evaluation and reports.
 export { evaluate, record } from "./eval/run.ts";
+export { decodePrompts, estimateTau, promptsOf } from "./eval/tau.ts";
 export {
   acceptanceByDepth,
   type Generation,
@@ -119,5 +129,7 @@ export { bootstrap } from "./eval/stats.ts";
 export { type SuiteSummary, summarize } from "./eval/summary.ts";
 export type { GenerationEvent, StepEvent, TrainingEvent } from "./report/events.ts";
 export * from "./report/figures.ts";
+export { formatTable } from "./report/table.ts";
+export { writeFileAtomic } from "./io/atomic.ts";
 export { renderPage } from "./report/page.ts";
 export { readEnvironment } from "./report/environment.ts";

@@ -1,19 +1,17 @@
 /** `deno task train`: a draft, step by step, from shards made by `deno task data`. */
-import { appendFile, mkdir } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { openOnnxBackend } from "../backend/onnx/backend.ts";
 import { openExamples } from "../data/features.ts";
 import { onlineExamples } from "../data/online.ts";
 import { decodePrompts, estimateTau, promptsOf } from "../eval/tau.ts";
-import { writeFolderAtomic } from "../io/atomic.ts";
 import { checkDraftConfig } from "../model/config.ts";
 import { countParameters } from "../model/draft.ts";
-import { type Draft, loadTarget, readDraft, writeDraft } from "../model/load.ts";
+import { type Draft, loadTarget } from "../model/load.ts";
 import type { StepEvent, ValidationEvent } from "../report/events.ts";
 import { initialDraft } from "../train/initial.ts";
 import { checkRecipe } from "../train/recipe.ts";
-import { train } from "../train/train.ts";
+import { trainSteps } from "../train/steps.ts";
 import { frequentTokens } from "../train/vocabulary.ts";
 import { runCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
@@ -85,8 +83,6 @@ await runCommand({
   const tokens = draftVocabulary === undefined
     ? undefined
     : frequentTokens(stored, { size: draftVocabulary, vocabulary });
-  let draft: Draft = initialDraft(config, { seed: options.seed, tokens }), start = 0;
-
   const count = options["tau-prompts"];
   const prompts = aside === undefined || count === 0 ? undefined : promptsOf(aside, { count });
   const measureTau = prompts && (async (draft: Draft) => {
@@ -94,58 +90,41 @@ await runCommand({
     return estimateTau(await Array.fromAsync(decodePrompts(draft, decoding)));
   });
 
+  const draft = initialDraft(config, { seed: options.seed, tokens });
   const finals: Record<string, unknown>[] = [];
-  for (const [i, recipe] of recipes.entries()) {
-    const step = i + 1, folder = join(out, `step-${step}`), final = join(folder, "draft");
-    if (existsSync(final)) {
-      draft = await readDraft(final, { target });
-      say(`step ${step}: ${final} exists`);
-      start += recipe.epochs;
-      continue;
-    }
-    using progress = new Progress(`step ${step}`);
-    const run = train(draft, {
+  let last: ValidationEvent | undefined, progress: Progress | undefined;
+  for await (
+    const { stage, event } of trainSteps(draft, recipes, {
       backend,
       target,
       examples,
       validation,
-      recipe,
-      start,
-      folder: join(folder, "checkpoints"),
+      folder: out,
       checkpointEvery: options["checkpoint-every"],
       validateEvery: options["validate-every"],
       measureTau,
       signal,
-    });
-    let last: unknown;
-    for (let next = await run.next();; next = await run.next()) {
-      if (next.done) {
-        draft = next.value;
-        break;
-      }
-      const event = next.value;
-      // Made only now: a run that is refused leaves nothing behind.
-      await mkdir(folder, { recursive: true });
-      await appendFile(join(folder, "metrics.jsonl"), `${JSON.stringify(event)}\n`);
-      if (event.type === "step") {
-        const { step: done, total, secondsLeft } = event;
-        progress.update(done, { total, note: note(event), secondsLeft });
-      } else if (event.type === "validation") {
-        last = event;
-        say(describe(event));
-      }
+    })
+  ) {
+    if (event.type === "step") {
+      const { step: done, total, secondsLeft } = event;
+      progress ??= new Progress(`step ${stage}`);
+      progress.update(done, { total, note: note(event), secondsLeft });
+    } else if (event.type === "validation") {
+      last = event;
+      progress?.[Symbol.dispose](); // the line that is drawn ends before another is written
+      progress = undefined;
+      say(describe(event));
+    } else if (event.type === "finished") {
+      progress?.[Symbol.dispose]();
+      progress = undefined;
+      say(`step ${stage}: ${event.path}${event.before ? " exists" : ""}`);
+      const { passes } = recipes[stage - 1];
+      finals.push({ step: stage, passes, draft: event.path, validation: last });
+      last = undefined;
     }
-    if (signal.aborted) {
-      say(`stopped in step ${step}; the same command continues`);
-      return;
-    }
-    await writeFolderAtomic(
-      final,
-      (temporary) => writeDraft(temporary, { ...draft, dtype: "F16" }),
-    );
-    say(`step ${step}: ${final}`);
-    finals.push({ step, passes: recipe.passes, draft: final, validation: last });
-    start += recipe.epochs;
   }
-  result({ target: target.identity, preset: options.preset, parameters, steps: finals });
+  progress?.[Symbol.dispose]();
+  if (signal.aborted) say("stopped; the same command continues");
+  else result({ target: target.identity, preset: options.preset, parameters, steps: finals });
 });

@@ -60,6 +60,8 @@ export interface StepEvent {
   learningRate: number;
   gradientNorm: number;
   tokens: number;
+  /** Time of the update, waiting for its batch included. */
+  ms: number;
   tokensPerSecond: number;
   secondsLeft: number;
   /** Resident memory of the process. */
@@ -96,6 +98,19 @@ export interface CheckpointEvent {
 }
 
 export type TrainingEvent = StepEvent | ValidationEvent | CheckpointEvent;
+
+/** A training step is over and its draft on disk; `before`: it already was when the run began. */
+export interface FinishedEvent {
+  type: "finished";
+  path: string;
+  before: boolean;
+}
+
+/** An event of a training of several steps, with the number of its step from 1. */
+export interface StagedEvent {
+  stage: number;
+  event: TrainingEvent | FinishedEvent;
+}
 
 /** One conversation has been generated. */
 export interface ExampleEvent {

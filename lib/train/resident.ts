@@ -132,7 +132,7 @@ export class Resident implements Disposable {
     return {
       loss: out.loss.host![0],
       passes: readMetrics(out.metrics.host!),
-      gradientNorm: out.gradientNorm?.host![0] ?? NaN,
+      gradientNorm: "gradientNorm" in out ? out.gradientNorm.host![0] : NaN,
     };
   }
 

@@ -142,11 +142,12 @@ export async function* train(
   using resident = new Resident(state, options);
   // The batches before the checkpoint have been done.
   const batches = filled(examples, plans.slice(firstStep * accumulate), recipe);
-  let tokens = 0, unsaved = false;
-  let began = performance.now(), paused = 0;
+  const began = performance.now();
+  let tokens = 0, unsaved = false, paused = 0;
   try {
     while (state.step < total && !signal?.aborted) {
       const step = state.step + 1, learningRate = learningRateAt(step, { recipe, total });
+      const before = performance.now();
       let read = 0, trained: number[] = [];
       const counted = (async function* () {
         for await (const batch of take(batches, accumulate)) {
@@ -174,6 +175,7 @@ export async function* train(
         learningRate,
         gradientNorm,
         tokens: read,
+        ms: performance.now() - before,
         tokensPerSecond: tokens / seconds,
         secondsLeft: seconds / (step - firstStep) * (total - step),
         memoryMegabytes: Math.round(Deno.memoryUsage().rss / 1e6),
