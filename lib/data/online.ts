@@ -13,7 +13,7 @@ import type { Examples, StoredExamples, TokenizedText, TrainingExample } from ".
 
 /**
  * Rows compiled for a text of n: a multiple of 16, of 1/16 of its size where that is more, so that few
- * Programs serve all lengths and padding costs at most an eighth.
+ * Programs serve all lengths and padding is at most 15 rows or an eighth.
  */
 export function rowsFor(n: number): number {
   let step = 16;
