@@ -157,3 +157,18 @@ Deno.test("training data of another target are refused, and no run is begun", as
     });
   });
 });
+
+Deno.test("taps that are no layers, and a folder without shards to convert, are named", async () => {
+  await inFolder(async (folder) => {
+    await refuses(folder, {
+      task: "data",
+      args: ["--taps", "2,x"],
+      error: /--taps is 2,x, wanted layers with commas, as in 2,4,5/,
+    });
+    await refuses(folder, {
+      task: "data",
+      args: ["--convert", "nowhere", "--storage", "i8"],
+      error: /Cannot convert nowhere: it holds no \.arrow shards/,
+    });
+  });
+});
