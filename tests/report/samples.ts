@@ -53,6 +53,7 @@ export function sampleSteps(count: number): TrainingEvent[] {
     learningRate: 0,
     gradientNorm: 0,
     tokens: 1,
+    ms: 300,
     tokensPerSecond: 1,
     secondsLeft: 1,
   });
