@@ -23,7 +23,7 @@ import {
   topK,
   where,
 } from "../graph/ops.ts";
-import { adamw, logSoftmax, smoothL1, softmax } from "../graph/composites.ts";
+import { adamw, crossEntropy, logSoftmax, smoothL1, softmax } from "../graph/composites.ts";
 import { gradients } from "../graph/gradients.ts";
 import type { Node } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
@@ -115,7 +115,7 @@ export function buildPasses(
   const withTopK = recipe.passes > 1 && weights.topK > 0;
   const least = sliceAxis(pTop, 1, { start: topIds.shape[1] - 1 });
   const wanted = withTopK
-    ? add(mul(p, weights.token), where(compare("ge", p, least), mul(p, weights.topK), 0))
+    ? mul(p, where(compare("ge", p, least), weights.token + weights.topK, weights.token))
     : mul(p, weights.token);
   const lossMask = reshape(inputs.mask, [n]);
   const average = (rows: Node, mask: Node) => div(sum(mul(rows, mask)), add(sum(mask), TINY));
@@ -133,7 +133,7 @@ export function buildPasses(
     const mask = aligned === undefined ? lossMask : mul(lossMask, reshape(aligned, [n]));
     const logits = linear(predict, head), logQ = logSoftmax(logits); // [N,V]
     const featureRows = reduce("mean", smoothL1(regress, goal), { axes: [1] });
-    const bothRows = mul(sum(mul(wanted, logQ), [1]), -1); // token and top-K losses, weighted
+    const bothRows = crossEntropy(logits, wanted); // token and top-K losses, weighted
     const topRows = mul(sum(mul(pTop, takeAlong(logQ, topIds)), [1]), -1);
     const tokenRows = div(
       withTopK ? sub(bothRows, mul(topRows, weights.topK)) : bothRows,
@@ -173,6 +173,21 @@ export function batchInputs({ batch, length }: BatchShape, width: number): PassI
   };
 }
 
+/**
+ * x W^T. Where x is put together of parts (the fusion's [e ; f]), a product for each part: that of the
+ * embeddings, which all passes read, is then computed and differentiated once.
+ */
+function projectParts(x: Node, w: Node): Node {
+  if (x.op !== "concat") return linear(x, w);
+  let start = 0;
+  const products = x.inputs.map((part) => {
+    const end = start + part.shape[1], columns = sliceAxis(w, 1, { start, end });
+    start = end;
+    return linear(part, columns);
+  });
+  return products.reduce((a, b) => add(a, b));
+}
+
 /** Everything of a draft as inputs of a Program. */
 export function inputParts(config: DraftConfig): DraftParts & { embedding: Node; head: Node } {
   const inputs = new Map(
@@ -182,7 +197,7 @@ export function inputParts(config: DraftConfig): DraftParts & { embedding: Node;
   return {
     config,
     weight,
-    project: (x, name) => linear(x, weight(name)),
+    project: (x, name) => projectParts(x, weight(name)),
     embedding: input("embed_tokens.weight", [config.vocabulary, config.width]),
     head: input("lm_head.weight", [config.vocabulary, config.width]),
   };
