@@ -7,6 +7,7 @@ import {
   broadcast,
   cast,
   compare,
+  concat,
   div,
   exp,
   fill,
@@ -28,9 +29,17 @@ import {
   transpose,
   where,
 } from "./ops.ts";
-import { expand, rope, softmax } from "./composites.ts";
-import { type Node, type OpAttrs, type OpName, sameShape, type Shape, sizeOf } from "./node.ts";
-import { topological } from "./program.ts";
+import { expand, logSoftmax, rope } from "./composites.ts";
+import {
+  isOp,
+  type Node,
+  type OpAttrs,
+  type OpName,
+  sameShape,
+  type Shape,
+  sizeOf,
+} from "./node.ts";
+import { mergeEqual, topological } from "./program.ts";
 
 /** Gradients for the inputs of a node, given the gradient `dy` of its result. `undefined` = none. */
 type GradientRule<O extends OpName> = (node: Node<O>, dy: Node) => (Node | undefined)[];
@@ -175,9 +184,10 @@ const table: { [O in OpName]: Entry<O> } = {
   },
   crossEntropy: (n, dy) => {
     const [logits, p] = n.inputs;
-    const mass = sum(p, [-1], { keep: true });
-    const d = sub(mul(softmax(logits), mass), p);
-    return [mul(d, reshape(dy, [...dy.shape, 1])), undefined];
+    const slope = reshape(dy, [...dy.shape, 1]), mass = sum(p, [-1], { keep: true });
+    // The logarithms stand in the loss already: exponents of them, rather than a softmax from the start.
+    const q = exp(logSoftmax(logits));
+    return [sub(mul(q, mul(mass, slope)), mul(p, slope)), undefined];
   },
   quantizedMatmul: "none",
   treeAttention: "none",
@@ -193,7 +203,31 @@ export function gradients(loss: Node, wrt: readonly Node[]): Node[] {
   if (loss.shape.length !== 0) {
     throw new Error(`Cannot differentiate a value of shape [${loss.shape}]: wanted a scalar`);
   }
-  return sweep([loss], [fill(1)], { wrt }).map((g, i) => g ?? fill(0, wrt[i].shape));
+  // Equal subexpressions first: one that several parts of the loss share is then swept once, with the sum of
+  // what arrives, instead of once for each part.
+  const merged = mergeEqual([loss]), kept = wrt.map((w) => merged.get(w) ?? w);
+  return sweep([merged.get(loss)!], [fill(1)], { wrt: kept })
+    .map((g, i) => g ?? fill(0, wrt[i].shape));
+}
+
+/** The only axis along which a pad adds anything, with the range that x takes there. */
+function padded(x: Node): { axis: number; start: number; end: number } | undefined {
+  if (!isOp(x, "pad")) return undefined;
+  const { before, after } = x.attrs;
+  const axes = before.flatMap((n, i) => n > 0 || after[i] > 0 ? [i] : []), [axis] = axes;
+  if (axes.length !== 1) return undefined;
+  return { axis, start: before[axis], end: before[axis] + x.inputs[0].shape[axis] };
+}
+
+/** Adds two gradients; slices side by side, each padded with zeros, are put together instead. */
+function addGradients(a: Node, b: Node): Node {
+  const x = padded(a), y = padded(b);
+  if (x === undefined || y === undefined || x.axis !== y.axis) return add(a, b);
+  if (y.end === x.start) return addGradients(b, a);
+  if (x.end !== y.start) return add(a, b);
+  const zeros = (n: number) => a.shape.map((_, i) => i === x.axis ? n : 0);
+  const both = concat([a.inputs[0], b.inputs[0]], x.axis);
+  return pad(both, zeros(x.start), zeros(a.shape[x.axis] - y.end));
 }
 
 /**
@@ -214,7 +248,7 @@ function sweep(
   const collected = new Map<Node, Node>(), partsOf = new Map<Node, (Node | undefined)[]>();
   const give = (n: Node, g: Node) => {
     const known = collected.get(n);
-    collected.set(n, known === undefined ? g : add(known, g));
+    collected.set(n, known === undefined ? g : addGradients(known, g));
   };
   results.forEach((r, i) => seeds[i] !== undefined && give(r, seeds[i]!));
   for (const n of order.toReversed()) {

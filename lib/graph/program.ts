@@ -3,7 +3,7 @@
  * run replaces in place). It is the whole contract between models and backends: plain data, no tensors.
  * Next on the walk: `lib/backend/backend.ts`.
  */
-import { type HostArray, isOp, makeNode, type Node, type OpName } from "./node.ts";
+import { type HostArray, isOp, makeNode, type Node, type OpName, sameShape } from "./node.ts";
 
 /** A closed graph. `order` lists every node after its inputs. */
 export interface Program {
@@ -77,12 +77,21 @@ export function program(
   return { inputs, outputs: newOutputs, updates: newUpdates, order };
 }
 
+/** Inputs of an elementwise op, without broadcasts that the op makes by itself. */
+function withoutBroadcasts(n: Node, inputs: readonly Node[]): readonly Node[] {
+  if (n.op !== "binary") return inputs;
+  const strip = (x: Node, other: Node) =>
+    x.op === "broadcast" && sameShape(other.shape, n.shape) ? x.inputs[0] : x;
+  const [a, b] = inputs, left = strip(a, b);
+  return [left, strip(b, left)];
+}
+
 /** Maps each node to a representative of all nodes that compute the same thing. */
-function mergeEqual(results: readonly Node[]): Map<Node, Node> {
+export function mergeEqual(results: readonly Node[]): Map<Node, Node> {
   const byKey = new Map<string, Node>(), merged = new Map<Node, Node>();
   const arrays = new Map<HostArray, number>();
   for (const n of topological(results)) {
-    const inputs = n.inputs.map((x) => merged.get(x)!);
+    const inputs = withoutBroadcasts(n, n.inputs.map((x) => merged.get(x)!));
     const attrs = JSON.stringify(n.attrs, (_, v) => {
       // JSON writes -0 as 0, and both infinities and NaN as null.
       if (typeof v === "number") return Object.is(v, -0) ? "-0" : String(v);

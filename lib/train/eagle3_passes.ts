@@ -19,7 +19,7 @@ import {
   sub,
   sum,
 } from "../graph/ops.ts";
-import { logSoftmax, softmax } from "../graph/composites.ts";
+import { crossEntropy, softmax } from "../graph/composites.ts";
 import type { Node } from "../graph/node.ts";
 import { type DraftParts, enterLayer, leaveLayer } from "../model/draft.ts";
 import { joinTaps } from "../model/eagle3.ts";
@@ -93,9 +93,9 @@ export function buildEagle3Passes(
       return reshape(inside === undefined ? moved : mul(moved, inside), [n]);
     };
     const mask = reached(trained), rows = reached(inputs.mask);
-    const logits = parts.project(predict, "lm_head.weight"), logQ = logSoftmax(logits); // [N,Vd]
+    const logits = parts.project(predict, "lm_head.weight"); // [N,Vd]
     const wanted = reshape(shiftUpBy(p, pass), [n, size]);
-    const tokenLoss = average(mul(sum(mul(wanted, logQ), [1]), -1), mask);
+    const tokenLoss = average(crossEntropy(logits, wanted), mask);
     const truth = inDraftVocabulary(
       reshape(shiftUpBy(ids, pass + 1), [n, 1]),
       tokens,

@@ -22,7 +22,7 @@ import {
   topK,
   where,
 } from "../graph/ops.ts";
-import { logSoftmax, smoothL1, softmax } from "../graph/composites.ts";
+import { crossEntropy, logSoftmax, smoothL1, softmax } from "../graph/composites.ts";
 import type { Node } from "../graph/node.ts";
 import type { DraftConfig } from "../model/config.ts";
 import { type DraftParts, enterLayer, featureWidth, leaveLayer } from "../model/draft.ts";
@@ -163,7 +163,7 @@ function targetRows(goal: Node, { recipe, head }: PassOptions) {
   const least = sliceAxis(pTop, 1, { start: topIds.shape[1] - 1 });
   // Token and top-K losses differ in the weight of a token only: one sum serves both.
   const wanted = withTopK
-    ? add(mul(p, token), where(compare("ge", p, least), mul(p, weight), 0))
+    ? mul(p, where(compare("ge", p, least), token + weight, token))
     : mul(p, token);
   return { topIds, pTop, wanted, withTopK, first: sliceAxis(topIds, 1, { end: 1 }) };
 }
@@ -196,7 +196,7 @@ export function buildPasses(
     const mask = aligned === undefined ? lossMask : mul(lossMask, reshape(aligned, [n]));
     const logits = linear(predict, head), logQ = logSoftmax(logits); // [N,V]
     const featureRows = reduce("mean", smoothL1(regress, goal), { axes: [1] });
-    const bothRows = mul(sum(mul(wanted, logQ), [1]), -1); // token and top-K losses, weighted
+    const bothRows = crossEntropy(logits, wanted); // token and top-K losses, weighted
     const topRows = mul(sum(mul(pTop, takeAlong(logQ, topIds)), [1]), -1);
     const tokenRows = div(
       withTopK ? sub(bothRows, mul(topRows, weights.topK)) : bothRows,

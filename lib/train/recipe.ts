@@ -141,7 +141,9 @@ function checkWeights({ feature, token, topK }: LossWeights): void {
 /** What does not go together, and why. */
 function contradiction(recipe: Recipe, config?: DraftConfig): string | undefined {
   const { passes, attention, feedback, mask, packing, maxLength, weights } = recipe;
-  if (maxLength <= passes + 1) return `${passes} passes on ${maxLength} tokens: a longer maxLength`;
+  if (maxLength <= passes + 1) {
+    return `${passes} passes on ${maxLength} tokens: wanted a longer maxLength`;
+  }
   if (packing && attention === "upstream") {
     return 'packing with attention "upstream": it gives weight to all rows that share a batch row';
   }

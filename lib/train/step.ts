@@ -3,7 +3,20 @@
  * AdamW, running mean). One Program does it all; with accumulated gradients there are two. The passes are in
  * `passes.ts` and `eagle3_passes.ts`, the loop around the step is `train.ts`.
  */
-import { add, concat, div, fill, input, max, min, mul, sqrt, sub, sum } from "../graph/ops.ts";
+import {
+  add,
+  concat,
+  div,
+  fill,
+  input,
+  max,
+  min,
+  mul,
+  sliceAxis,
+  sqrt,
+  sub,
+  sum,
+} from "../graph/ops.ts";
 import { adamw } from "../graph/composites.ts";
 import { gradients } from "../graph/gradients.ts";
 import type { Node, Shape } from "../graph/node.ts";
@@ -37,6 +50,21 @@ export interface InputParts extends DraftParts {
   tokens?: Node;
 }
 
+/**
+ * x W^T. Where x is put together of parts (the fusion's [e ; f]), a product for each part: that of the
+ * embeddings, which all passes read, is then computed and differentiated once.
+ */
+function projectParts(x: Node, w: Node): Node {
+  if (x.op !== "concat") return linear(x, w);
+  let start = 0;
+  const products = x.inputs.map((part) => {
+    const end = start + part.shape[1], columns = sliceAxis(w, 1, { start, end });
+    start = end;
+    return linear(part, columns);
+  });
+  return products.reduce((a, b) => add(a, b));
+}
+
 /** Makes the inputs. */
 export function inputParts(config: DraftConfig): InputParts {
   const inputs = new Map(
@@ -47,7 +75,7 @@ export function inputParts(config: DraftConfig): InputParts {
   return {
     config,
     weight,
-    project: (x, name) => linear(x, weight(name)),
+    project: (x, name) => projectParts(x, weight(name)),
     embedding: input(EMBEDDING, [vocabulary, width]),
     head: input(targetHead(config), [vocabulary, width]),
     ...(draftVocabulary !== undefined && { tokens: input(DRAFT_TOKENS, [draftVocabulary], "i32") }),

@@ -196,7 +196,7 @@ for (const [file, attention, variant] of STEPS) {
     const recipe: GoldenRecipe = { ...FOUR, attention: attention as "masked" | "upstream" };
     const runs = await runSteps({ draft, set }, { backend, recipe, nudges: [0, 1, 2, 3, 4] });
     const moved = movements(runs);
-    assert.deepEqual(disagreements(set, { found: runs[0], moved, slack: 1 }), []);
+    assert.deepEqual(disagreements(set, { found: runs[0], moved, slack: 2 }), []);
 
     // Float64 has none of the roundings that a chain of fp32 operations adds up.
     const reference = referenceBackend();
@@ -216,7 +216,7 @@ for (const [file, attention, variant] of STEPS) {
     ];
     for (const fault of faults) {
       const [found] = await runSteps({ draft, set }, { backend, recipe: { ...recipe, ...fault } });
-      const complaints = disagreements(set, { found, moved, slack: 1 });
+      const complaints = disagreements(set, { found, moved, slack: 2 });
       assert.ok(complaints.length > 0, `${JSON.stringify(fault)} goes unseen`);
     }
   });

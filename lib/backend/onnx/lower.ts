@@ -79,6 +79,17 @@ class Emitter {
     return name;
   }
 
+  /** An i64 scalar: an index. */
+  scalar(value: number): string {
+    const key = `i64 scalar ${value}`;
+    let name = this.#numbers.get(key);
+    if (name === undefined) {
+      name = this.initializer("i64", BigInt64Array.of(BigInt(value)), []);
+      this.#numbers.set(key, name);
+    }
+    return name;
+  }
+
   number(value: number): string {
     const key = `f32 ${value}`;
     let name = this.#numbers.get(key);
@@ -182,6 +193,33 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
       epsilon: { float: n.attrs.epsilon },
     }),
   ],
+  // Tables [T,K/2] by row of the table; a start of 0 stands for positions 0, 1, ... of every sequence.
+  rope: (_, [x, cos, sin], e) => [
+    e.one(
+      "RotaryEmbedding",
+      [x, e.integers([0]), cos, sin],
+      { interleaved: { int: 0 } },
+      MICROSOFT,
+    ),
+  ],
+  // The expansion with its constants folded into the step size: p (1 - lr wd) - a m / (sqrt(v) + eps c),
+  // c = sqrt(1 - beta2^t), a = lr c / (1 - beta1^t). Each state is read once, before it is written.
+  adamw: (n, [parameter, gradient, first, second, schedule], e) => {
+    const { beta1, beta2, epsilon, weightDecay, clip } = n.attrs,
+      number = (x: number) => e.number(x);
+    const at = (i: number) => e.one("Gather", [schedule, e.scalar(i)], { axis: { int: 0 } });
+    const [rate, c1, c2] = [at(0), at(1), at(2)], root = e.one("Sqrt", [c2]);
+    const size = e.one("Div", [e.one("Mul", [rate, root]), c1]);
+    const floor = e.one("Mul", [root, number(epsilon)]);
+    const kept = e.one("Sub", [number(1), e.one("Mul", [rate, number(weightDecay)])]);
+    const g = clip > 0 ? e.one("Clip", [gradient, number(-clip), number(clip)]) : gradient;
+    const scaled = (x: string, by: number) => e.one("Mul", [x, number(by)]);
+    const m = e.one("Add", [scaled(first, beta1), scaled(g, 1 - beta1)]);
+    const v = e.one("Add", [scaled(second, beta2), scaled(e.one("Mul", [g, g]), 1 - beta2)]);
+    const ratio = e.one("Div", [m, e.one("Add", [e.one("Sqrt", [v]), floor])]);
+    const p = e.one("Sub", [e.one("Mul", [parameter, kept]), e.one("Mul", [ratio, size])]);
+    return [p, m, v];
+  },
   quantizedMatmul: (n, xs, e) => [
     e.one("MatMulNBits", xs, {
       K: { int: n.inputs[0].shape[1] },
@@ -213,10 +251,15 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
 };
 
 /**
- * Can the native operator take these sizes? GroupQueryAttention wants head sizes in steps of 16, several rows
+ * Can the native operator take these sizes? RotaryEmbedding wants one row of its tables for each of T rows.
+ * GroupQueryAttention wants head sizes in steps of 16, several rows
  * of one sequence or one row of several, and takes T = C for a first prompt, whose rules are others.
  */
 function fits(n: Node): boolean {
+  if (n.op === "rope") {
+    const [x, cos] = n.inputs, [t, k] = x.shape.slice(-2);
+    return x.shape.length === 4 && cos.shape.length === 2 && cos.shape[0] === t && k % 2 === 0;
+  }
   if (n.op !== "treeAttention") return true;
   const [batch, rows] = n.inputs[0].shape, [, , capacity, headSize] = n.inputs[1].shape;
   return headSize % 16 === 0 && (batch === 1 || rows === 1) && rows < capacity;
