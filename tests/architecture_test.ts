@@ -100,6 +100,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/text",
   ],
   "lib/bench": [
+    "lib/io",
     "lib/data",
     "lib/decode",
     "lib/graph",

@@ -46,6 +46,9 @@ export const STACKS: StackSizes[] = [
   { layers: 6, width: 512, heads: 8, inner: 1376, vocabulary: 4096, batch: 4, length: 256 },
 ];
 
+/** The stack's optimiser. */
+const STACK_ADAMW = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.01 };
+
 /** Trained parameters of the stack by name; the embedding is frozen, as in the timing of other frameworks. */
 export function stackShapes(
   { layers, width: d, inner, vocabulary }: StackSizes,
@@ -103,7 +106,7 @@ export function stackProgram(sizes: StackSizes): Program {
     const [first, second] = ["first", "second"].map((m) => input(`${m}.${name}`, shapes[name]));
     const next = adamw(
       { parameter: w[name], gradient: slopes[i], first, second, schedule },
-      { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.01, clip: 0 },
+      { ...STACK_ADAMW, clip: 0 },
     );
     updates[name] = next.parameter;
     updates[`first.${name}`] = next.first;
@@ -134,6 +137,16 @@ export function griffinProgram(): Program {
   const recipe = { ...DEFAULT_RECIPE, passes };
   return trainingProgram(GRIFFIN_CONFIG, { recipe, shape: { batch, length } });
 }
+
+/** What a peer is told of the GRIFFIN step. */
+export const griffinSizes = () => ({
+  ...GRIFFIN_CONFIG,
+  ...GRIFFIN_SIZES,
+  recipe: { ...DEFAULT_RECIPE, passes: GRIFFIN_SIZES.passes },
+});
+
+/** What a peer is told of a stack. */
+export const stackSizes = (sizes: StackSizes) => ({ ...sizes, recipe: STACK_ADAMW });
 
 /** Random inputs for any of the Programs, never all zero; moments small and positive. */
 export function randomInputs(backend: Backend, { inputs }: Program): Params {
