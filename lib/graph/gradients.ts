@@ -210,6 +210,23 @@ export function gradients(loss: Node, wrt: readonly Node[]): Node[] {
     .map((g, i) => g ?? fill(0, wrt[i].shape));
 }
 
+/**
+ * A reverse sweep in pieces: gradients of sum(results * seeds) with respect to each of `wrt`, on a graph that is
+ * cut at `stops`. A stop among `wrt` gets what reaches it; what lies behind it gets nothing, until another piece
+ * starts there with that as its seed. `undefined` where nothing arrives.
+ */
+export function pullback(
+  results: readonly Node[],
+  seeds: readonly (Node | undefined)[],
+  { wrt, stops = [] }: { wrt: readonly Node[]; stops?: readonly Node[] },
+): (Node | undefined)[] {
+  const merged = mergeEqual(results), same = (x: Node) => merged.get(x) ?? x;
+  return sweep(results.map(same), seeds, {
+    wrt: wrt.map(same),
+    stops: new Set(stops.map(same)),
+  });
+}
+
 /** The only axis along which a pad adds anything, with the range that x takes there. */
 function padded(x: Node): { axis: number; start: number; end: number } | undefined {
   if (!isOp(x, "pad")) return undefined;

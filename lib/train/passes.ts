@@ -15,6 +15,7 @@ import {
   mul,
   reduce,
   reshape,
+  slice,
   sliceAxis,
   sub,
   sum,
@@ -106,6 +107,24 @@ export interface PassOptions {
   head: Node;
 }
 
+/** Where a pass's graph can be cut: gradients cross it at these nodes alone. */
+export interface Boundary {
+  /** The layer's input, [B T, D]. */
+  residual: Node;
+  /** Keys and values of this pass and those before. */
+  streams: readonly Stream[];
+}
+
+/** Called when a pass is built; the next pass is computed after the nodes that it returns. */
+export type BetweenPasses = (pass: Pass, boundary: Boundary) => readonly Node[];
+
+/** x, but computed after others: a backend has no reason of its own to finish one pass before the next. */
+function after(x: Node, others: readonly Node[]): Node {
+  if (others.length === 0) return x;
+  const one = (o: Node) => reshape(slice(o, o.shape.map(() => 0), o.shape.map(() => 1)), []);
+  return add(x, detach(mul(others.map(one).reduce((a, b) => add(a, b)), 0)));
+}
+
 /** Inputs of a batch for the given sizes. */
 export function batchInputs(
   { batch, length }: BatchShape,
@@ -172,10 +191,10 @@ function targetRows(goal: Node, { recipe, head }: PassOptions) {
 export function buildPasses(
   parts: DraftParts,
   inputs: PassInputs,
-  options: PassOptions,
+  options: PassOptions & { between?: BetweenPasses },
 ): Pass[] {
   const { config } = parts, { ids, noisy, features, place } = inputs;
-  const { recipe, embedding, head } = options, { weights } = recipe;
+  const { recipe, embedding, head, between } = options, { weights } = recipe;
   const [batch, t] = ids.shape, n = batch * t, d = config.width;
   const e = reshape(gather(embedding, ids), [n, d]);
   const goal = reshape(shiftUp(features, 1), [n, d]); // f_{t+1}
@@ -214,10 +233,13 @@ export function buildPasses(
       kept: div(sum(mask), add(sum(lossMask), TINY)),
       rows: lossMask,
     });
-    passes.push({ predict, regress, mask, featureLoss, tokenLoss, topKLoss, loss, metrics });
+    const made = { predict, regress, mask, featureLoss, tokenLoss, topKLoss, loss, metrics };
+    passes.push(made);
     hits.push(reshape(detach(hit), [batch, t]));
     const fed = recipe.feedback === "predict" ? predict : regress;
-    stream = nextStream(noisy, reshape(recipe.bptt ? fed : detach(fed), [batch, t, d]), place);
+    const fedBack = reshape(recipe.bptt ? fed : detach(fed), [batch, t, d]);
+    const before = between?.(made, { residual, streams: [...streams] }) ?? [];
+    if (pass + 1 < recipe.passes) stream = after(nextStream(noisy, fedBack, place), before);
   }
   return passes;
 }

@@ -18,7 +18,7 @@ import {
   sum,
 } from "../graph/ops.ts";
 import { adamw } from "../graph/composites.ts";
-import { gradients } from "../graph/gradients.ts";
+import { gradients, pullback } from "../graph/gradients.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DraftConfig } from "../model/config.ts";
@@ -29,6 +29,7 @@ import { buildEagle3Passes } from "./eagle3_passes.ts";
 import {
   batchInputs,
   type BatchShape,
+  type BetweenPasses,
   buildPasses,
   type Pass,
   type PassInputs,
@@ -83,34 +84,81 @@ export function inputParts(config: DraftConfig): InputParts {
 }
 
 /** The passes of a batch, in the way of the draft's design. */
-export function passesOf(parts: InputParts, inputs: PassInputs, recipe: PassRecipe): Pass[] {
+export function passesOf(
+  parts: InputParts,
+  inputs: PassInputs,
+  { between, ...recipe }: PassRecipe & { between?: BetweenPasses },
+): Pass[] {
   const { tokens } = parts;
   return tokens === undefined
-    ? buildPasses(parts, inputs, { recipe, ...parts })
+    ? buildPasses(parts, inputs, { recipe, ...parts, between })
     : buildEagle3Passes(parts, inputs, { recipe, ...parts, tokens });
 }
 
+/** What pass i counts in the loss of a batch. */
+const weightOf = (i: number, { backward, passDecay, passes }: Recipe): number =>
+  passDecay ** i / (backward === "mean" ? passes : 1);
+
 /** The loss of a batch: passes weighted and added, or averaged. */
-export function totalLoss(
-  passes: readonly Pass[],
-  { backward, passDecay }: Pick<Recipe, "backward" | "passDecay">,
-): Node {
-  const total = passes.map(({ loss }, i) => mul(loss, passDecay ** i)).reduce((a, b) => add(a, b));
-  return backward === "mean" ? div(total, passes.length) : total;
+export const totalLoss = (passes: readonly Pass[], recipe: Recipe): Node =>
+  passes.map(({ loss }, i) => mul(loss, weightOf(i, recipe))).reduce((a, b) => add(a, b));
+
+/**
+ * Gradients pass by pass. They stop between passes, so what a pass sends back can be computed before the next one
+ * begins, as far as its layer's input and the keys and values that it read; from there the sum of all passes goes
+ * on in one sweep. The scores of one pass are then all that is in memory: T^2 + P T instead of P T^2.
+ */
+class PassSweep {
+  #sums = new Map<Node, Node>();
+  #recipe: Recipe;
+  #parameters: readonly Node[];
+  #boundary: Node[] = [];
+  #pass = 0;
+  constructor(recipe: Recipe, parameters: readonly Node[]) {
+    this.#recipe = recipe;
+    this.#parameters = parameters;
+  }
+
+  #add(to: readonly Node[], found: readonly (Node | undefined)[]): void {
+    to.forEach((node, i) => {
+      const known = this.#sums.get(node), g = found[i];
+      if (g !== undefined) this.#sums.set(node, known === undefined ? g : add(known, g));
+    });
+  }
+
+  /** Sweeps one pass down to its boundary. */
+  readonly between: BetweenPasses = (pass, { residual, streams }) => {
+    const { keys, values } = streams[streams.length - 1];
+    this.#boundary.push(residual, keys, values);
+    const read = [residual, ...streams.flatMap((s) => [s.keys, s.values])];
+    const wrt = [...this.#parameters, ...read], seed = fill(weightOf(this.#pass++, this.#recipe));
+    const found = pullback([pass.loss], [seed], { wrt, stops: read });
+    this.#add(wrt, found);
+    return found.slice(this.#parameters.length).filter((g) => g !== undefined);
+  };
+
+  /** Sweeps from the boundaries of all passes on; gradients in the order of the parameters. */
+  finish(): Node[] {
+    const seeds = this.#boundary.map((node) => this.#sums.get(node));
+    const found = pullback(this.#boundary, seeds, { wrt: this.#parameters });
+    this.#add(this.#parameters, found);
+    return this.#parameters.map((p) => this.#sums.get(p) ?? fill(0, p.shape));
+  }
 }
 
-function lossOf(config: DraftConfig, { recipe, shape }: { recipe: Recipe; shape: BatchShape }) {
-  const parts = inputParts(config);
-  const passes = passesOf(
-    parts,
-    batchInputs(shape, { config, packing: recipe.packing }),
-    recipe,
-  );
-  return {
-    parts,
-    loss: totalLoss(passes, recipe),
-    metrics: concat(passes.map((p) => p.metrics), 0),
-  };
+function lossOf(
+  config: DraftConfig,
+  { recipe, shape, sweep }: { recipe: Recipe; shape: BatchShape; sweep?: boolean },
+) {
+  const parts = inputParts(config), parameters = Object.keys(draftShapes(config)).map(parts.weight);
+  // Where gradients flow from pass to pass there is nothing to cut.
+  const inPieces = sweep === true && !recipe.bptt && parts.tokens === undefined;
+  const pieces = inPieces ? new PassSweep(recipe, parameters) : undefined;
+  const inputs = batchInputs(shape, { config, packing: recipe.packing });
+  const passes = passesOf(parts, inputs, { ...recipe, between: pieces?.between });
+  const loss = totalLoss(passes, recipe), metrics = concat(passes.map((p) => p.metrics), 0);
+  const slopes = () => pieces?.finish() ?? gradients(loss, parameters);
+  return { parts, loss, metrics, slopes };
 }
 
 /** Names of a parameter's moments in Programs and checkpoints: `first.NAME`, `second.NAME`. */
@@ -175,9 +223,9 @@ export function trainingProgram(
   config: DraftConfig,
   { recipe, shape }: { recipe: Recipe; shape: BatchShape },
 ): Program {
-  const { parts, loss, metrics } = lossOf(config, { recipe, shape });
+  const step = lossOf(config, { recipe, shape, sweep: true }), { parts, loss, metrics } = step;
   const parameters = named(config, parts.weight), names = Object.keys(parameters);
-  const found = gradients(loss, Object.values(parameters));
+  const found = step.slopes();
   const slopes = Object.fromEntries(names.map((name, i) => [name, found[i]]));
   const { updates, gradientNorm } = update(parameters, { recipe, slopes });
   return program({ loss, metrics, gradientNorm }, { updates });
@@ -188,9 +236,9 @@ export function accumulateProgram(
   config: DraftConfig,
   { recipe, shape }: { recipe: Recipe; shape: BatchShape },
 ): Program {
-  const { parts, loss, metrics } = lossOf(config, { recipe, shape });
+  const step = lossOf(config, { recipe, shape, sweep: true }), { parts, loss, metrics } = step;
   const parameters = named(config, parts.weight), names = Object.keys(parameters);
-  const found = gradients(div(loss, recipe.accumulate), Object.values(parameters));
+  const found = step.slopes().map((g) => mul(g, 1 / recipe.accumulate));
   const updates = Object.fromEntries(
     names.map((name, i) => [
       `${SUM}.${name}`,
