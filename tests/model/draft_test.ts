@@ -8,7 +8,6 @@ import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import { referenceBackend } from "../../lib/backend/reference.ts";
 import type { DraftConfig } from "../../lib/model/config.ts";
 import { countParameters, draftProgram, draftShapes } from "../../lib/model/draft.ts";
-import { draftMatrices, quantBlock, quantize } from "../../lib/model/quantize.ts";
 import { placeDraft } from "../../lib/model/load.ts";
 import { newCache, Rows } from "../../lib/model/placement.ts";
 import { random } from "../../lib/random.ts";
@@ -164,35 +163,4 @@ Deno.test("8-bit matrices move what is drafted by no more than their rounding", 
   const errors = [weightsOnly, found].map((rows) => apart(rows.regress, exact.regress));
   assert.ok(errors[0] > 1e-4 && errors[0] < 0.01, `weights: ${errors[0]}`);
   assert.ok(errors[1] > 1e-4 && errors[1] < 0.02, `weights and activations: ${errors[1]}`);
-});
-
-Deno.test("8-bit values are within half a step of their block's largest value", () => {
-  const from = random(4, "weights"), block = 16;
-  const w = Float32Array.from({ length: 12 * block }, (_, i) => from.normal() * 10 ** (i / 50 - 2));
-  w.fill(0, 2 * block, 3 * block);
-  const { packed, scales } = quantize(w, block);
-  assert.equal(packed.length, w.length);
-  assert.equal(scales.length, 12);
-  for (let b = 0; b < 12; b++) {
-    const values = w.subarray(b * block, (b + 1) * block);
-    const largest = Math.max(...values.map(Math.abs)), step = largest / 127;
-    values.forEach((value, i) => {
-      const restored = (packed[b * block + i] - 128) * scales[b];
-      assert.ok(
-        Math.abs(restored - value) <= 0.5001 * step,
-        `block ${b}: ${value} became ${restored}, step ${step}`,
-      );
-      if (Math.abs(value) === largest) assert.ok(Math.abs(restored - value) <= 1e-6 * largest);
-    });
-  }
-});
-
-Deno.test("blocks divide every row, or there are none", () => {
-  const block = quantBlock(LLAMA);
-  assert.equal(block, 128);
-  assert.equal(quantBlock(tinyDraftConfig()), 16);
-  assert.equal(quantBlock(tinyDraftConfig(undefined, { inner: 20 })), 0);
-  for (const [name, [, inner]] of Object.entries(draftMatrices(LLAMA))) {
-    assert.equal(inner % block, 0, name);
-  }
 });

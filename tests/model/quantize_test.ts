@@ -1,0 +1,46 @@
+/** 8-bit matrices: how far values move, and which block sizes divide every row. */
+import assert from "node:assert/strict";
+import { draftMatrices, quantBlock, quantize } from "../../lib/model/quantize.ts";
+import { random } from "../../lib/random.ts";
+import { tinyDraftConfig } from "./tiny.ts";
+
+/** LLaMA-2-7B's sizes. */
+const LLAMA = tinyDraftConfig(undefined, {
+  width: 4096,
+  inner: 11008,
+  heads: 32,
+  kvHeads: 32,
+  headSize: 128,
+  vocabulary: 32000,
+});
+
+Deno.test("8-bit values are within half a step of their block's largest value", () => {
+  const from = random(4, "weights"), block = 16;
+  const w = Float32Array.from({ length: 12 * block }, (_, i) => from.normal() * 10 ** (i / 50 - 2));
+  w.fill(0, 2 * block, 3 * block);
+  const { packed, scales } = quantize(w, block);
+  assert.equal(packed.length, w.length);
+  assert.equal(scales.length, 12);
+  for (let b = 0; b < 12; b++) {
+    const values = w.subarray(b * block, (b + 1) * block);
+    const largest = Math.max(...values.map(Math.abs)), step = largest / 127;
+    values.forEach((value, i) => {
+      const restored = (packed[b * block + i] - 128) * scales[b];
+      assert.ok(
+        Math.abs(restored - value) <= 0.5001 * step,
+        `block ${b}: ${value} became ${restored}, step ${step}`,
+      );
+      if (Math.abs(value) === largest) assert.ok(Math.abs(restored - value) <= 1e-6 * largest);
+    });
+  }
+});
+
+Deno.test("blocks divide every row, or there are none", () => {
+  const block = quantBlock(LLAMA);
+  assert.equal(block, 128);
+  assert.equal(quantBlock(tinyDraftConfig()), 16);
+  assert.equal(quantBlock(tinyDraftConfig(undefined, { inner: 20 })), 0);
+  for (const [name, [, inner]] of Object.entries(draftMatrices(LLAMA))) {
+    assert.equal(inner % block, 0, name);
+  }
+});
