@@ -207,15 +207,3 @@ for (const passes of [1, 3]) {
       }
     }));
 }
-
-Deno.test("a fresh draft is a function of its seed; norms are 1, biases 0", () => {
-  const { parameters } = initialDraft(CONFIG, { seed: 3 });
-  assert.deepEqual(parameters, initialDraft(CONFIG, { seed: 3 }).parameters);
-  assert.notDeepEqual(parameters, initialDraft(CONFIG, { seed: 4 }).parameters);
-  assert.ok(parameters["fc.mlp.input_layernorm.weight"].every((x) => x === 1));
-  assert.ok(parameters["fc.fc.bias"].every((x) => x === 0));
-  const deviation = (name: string) =>
-    Math.sqrt(parameters[name].reduce((s, x) => s + x * x, 0) / parameters[name].length);
-  assert.ok(Math.abs(deviation("layers.0.self_attn.q_proj.weight") * Math.sqrt(32) - 1) < 0.1);
-  assert.ok(deviation("layers.0.mlp.down_proj.weight") < 0.021);
-});
