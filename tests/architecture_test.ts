@@ -239,6 +239,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/data/function_heads.ts": "tests/data/prompts_test.ts",
   "lib/data/shards.ts": "tests/data/features_test.ts",
   "lib/data/word_problems.ts": "tests/data/prompts_test.ts",
+  "lib/bench/peers.ts": "tests/bench/training_peers_test.ts",
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
   "lib/cli/decoding_options.ts": "tests/cli/command_test.ts",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
