@@ -1,7 +1,7 @@
 /** Memory of a step: the fit finds what rows are made of, and a step is really measured. */
 import assert from "node:assert/strict";
-import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
-import { fitMemory, measureMemory } from "../../lib/bench/memory.ts";
+import { fitMemory } from "../../lib/bench/memory.ts";
+import { ROOT, runTask } from "../cli/tasks.ts";
 
 Deno.test("the fit finds the terms that rows are made of", () => {
   const rows = [256, 512, 1024, 2048].flatMap((length) =>
@@ -17,9 +17,11 @@ Deno.test("the fit finds the terms that rows are made of", () => {
   );
 });
 
-Deno.test("a step is made and its memory seen", async () => {
-  using backend = await openOnnxBackend({ threads: 1 });
-  const row = await measureMemory(backend, { passes: 2, length: 64 });
+Deno.test("a step is made and its memory seen, in a process of its own", async () => {
+  const args = ["memory", "--measure", "2,64", "--json"];
+  const { code, stdout, stderr } = await runTask(ROOT, { task: "bench", args });
+  assert.equal(code, 0, stderr);
+  const { row } = JSON.parse(stdout);
   assert.deepEqual([row.passes, row.length], [2, 64]);
-  assert.ok(row.bytes > 1e6 && row.ms > 0);
+  assert.ok(row.bytes > 1e6 && row.ms > 0, stdout);
 });

@@ -1,6 +1,7 @@
 /** Batches: which examples stand where, and what their rows hold. */
 import assert from "node:assert/strict";
-import { type BatchPlan, fillBatch, planEpoch } from "../../lib/train/batches.ts";
+import type { Examples } from "../../lib/data/features.ts";
+import { type BatchPlan, fillBatch, planEpoch, planRun } from "../../lib/train/batches.ts";
 import { madeUp } from "./tiny_run.ts";
 
 const LENGTHS = [3, 64, 65, 130, 20, 64, 300, 2, 127, 128, 129, 63, 90, 40, 9, 11, 33];
@@ -111,4 +112,68 @@ Deno.test("noise belongs to example and epoch, wherever the example stands", asy
   // Two examples of a batch do not share their noise.
   const noise = Array.from(one.noisy, (x, i) => x - one.features[i]);
   assert.ok(Math.abs(noise[0] - noise[part]) > 1e-4);
+});
+
+const RUN = { seed: 1, rows: 256, maxLength: 192 };
+
+Deno.test("runs that follow one another read what one long run reads, fractions included", () => {
+  const whole = planRun(LENGTHS, { ...RUN, start: 0, epochs: 3 });
+  const cuts = [0, 0.4, 1, 1.75, 2.2, 3];
+  const parts = cuts.slice(1).flatMap((end, i) =>
+    planRun(LENGTHS, { ...RUN, start: cuts[i], epochs: end - cuts[i] })
+  );
+  assert.deepEqual(parts, whole);
+  assert.deepEqual([...new Set(whole.map((p) => p.epoch))], [0, 1, 2]);
+  for (const epoch of [0, 1, 2]) {
+    const read = whole.filter((p) => p.epoch === epoch).flatMap((p) => p.plan.rows.flat());
+    assert.deepEqual(read.sort((a, b) => a - b), LENGTHS.map((_, i) => i));
+  }
+});
+
+Deno.test("packed rows hold every example once, none too much, and pad less", () => {
+  const padded = (packing: boolean) => {
+    const plans = planEpoch(LENGTHS, { ...PLANNING, packing });
+    const all = plans.flatMap((p) => p.rows.flat()).sort((a, b) => a - b);
+    assert.deepEqual(all, LENGTHS.map((_, i) => i));
+    const real = (i: number) => Math.min(LENGTHS[i], PLANNING.maxLength);
+    let waste = 0;
+    for (const { length, rows } of plans) {
+      for (const row of rows) {
+        const used = row.reduce((n, i) => n + real(i), 0);
+        assert.ok(used <= length, `${used} tokens in ${length} rows`);
+        waste += length - used;
+      }
+    }
+    return waste;
+  };
+  assert.ok(padded(true) < padded(false), "packing pads more");
+});
+
+Deno.test("examples in one row count their rows from 0, each with its own noise", async () => {
+  const examples = madeUp([5, 9, 3]), plan = { batch: 1, length: 20, rows: [[2, 0, 1]] };
+  const batch = await fillBatch(examples, { plan, epoch: 0 }, NOISE);
+  const count = (n: number) => Array.from({ length: n }, (_, t) => t);
+  assert.deepEqual([...batch.place], [...count(3), ...count(5), ...count(9), 0, 0, 0]);
+  assert.deepEqual([...batch.ids.slice(3, 7)], [...(await examples.read(0)).ids.slice(1)]);
+  assert.deepEqual([batch.mask[2], batch.mask[7], batch.mask[16]], [0, 0, 0]);
+  const own = { batch: 1, length: 5, rows: [[0]] };
+  const alone = await fillBatch(examples, { plan: own, epoch: 0 }, NOISE);
+  assert.deepEqual(batch.noisy.slice(3 * 4, 8 * 4), alone.noisy);
+});
+
+Deno.test("length-scaled noise is 51.2 over the example's length; tapped layers get it instead of features", async () => {
+  const plan = { plan: { batch: 1, length: 64, rows: [[0]] }, epoch: 0 };
+  const examples = madeUp([64], { width: 32 });
+  const scaled = await fillBatch(examples, plan, { seed: 1, noise: "length-scaled" });
+  const fixed = await fillBatch(examples, plan, { seed: 1, noise: 0.8 });
+  assert.deepEqual(scaled.noisy, fixed.noisy);
+  const tapped = Float32Array.from({ length: 64 * 32 * 2 }, (_, i) => i);
+  const tapping: Examples = {
+    ...examples,
+    of: { ...examples.of, taps: [1, 3] },
+    read: async (i) => ({ ...await examples.read(i), tapped }),
+  };
+  const { noisy, features } = await fillBatch(tapping, plan, { seed: 1, noise: 0 });
+  assert.deepEqual(noisy, tapped);
+  assert.equal(features.length, 64 * 32);
 });

@@ -1,5 +1,6 @@
 /** The recipe's checks and the learning rate over a run. */
 import assert from "node:assert/strict";
+import type { DraftConfig } from "../../lib/model/config.ts";
 import {
   checkRecipe,
   DEFAULT_RECIPE,
@@ -7,6 +8,7 @@ import {
   LOSS_WEIGHTS,
   type Recipe,
 } from "../../lib/train/recipe.ts";
+import { tinyDraftConfig } from "../model/tiny.ts";
 
 Deno.test("presets hold the published weights", () => {
   assert.deepEqual(LOSS_WEIGHTS.code, { feature: 1, token: 0.1, topK: 0.5 });
@@ -47,4 +49,47 @@ Deno.test("runs shorter than the warm-up only rise, and without one start at the
   assert.equal(learningRateAt(20, { recipe, total: 20 }), 0.4);
   const sudden = { ...recipe, warmup: 0 };
   assert.equal(learningRateAt(1, { recipe: sudden, total: 4 }), 0.75);
+});
+
+const TAPS = tinyDraftConfig(undefined, {
+  fusion: "taps",
+  head: "single",
+  taps: [0, 1],
+  draftVocabulary: 3,
+});
+const EAGLE3 = { mask: "none", weights: LOSS_WEIGHTS.tokens } as const;
+
+Deno.test("choices that contradict each other are refused with the reason", () => {
+  const refused: [Partial<Recipe>, RegExp, DraftConfig?][] = [
+    [
+      { packing: true, attention: "upstream" },
+      /packing with attention "upstream": it gives weight/,
+    ],
+    [{ packing: true, mask: "upstream" }, /packing with mask "upstream": it rolls/],
+    [{ ...EAGLE3, feedback: "predict" }, /feedback "predict" with fusion "taps"/, TAPS],
+    [{ ...EAGLE3, attention: "upstream" }, /attention "upstream" with fusion "taps"/, TAPS],
+    [{ ...EAGLE3, mask: "paper" }, /mask "paper" with fusion "taps"/, TAPS],
+    [
+      { ...EAGLE3, weights: LOSS_WEIGHTS.code },
+      /feature or top-K weights with fusion "taps"/,
+      TAPS,
+    ],
+    [{ noise: -1 }, /noise -1: wanted 0 or more, or "length-scaled"/],
+    [{ average: 1 }, /average 1: wanted at least 0 and less than 1/],
+    [{ accumulate: 0 }, /accumulate 0/],
+    [{ weights: { feature: -1, token: 1, topK: 0 } }, /feature weight -1: wanted 0 or more/],
+  ];
+  for (const [changes, message, config] of refused) {
+    assert.throws(() => checkRecipe({ ...DEFAULT_RECIPE, ...changes }, config), message);
+  }
+  checkRecipe({ ...DEFAULT_RECIPE, ...EAGLE3 }, TAPS);
+});
+
+Deno.test("a cosine falls slowly, then quickly, then slowly; constant does not fall", () => {
+  const recipe = { ...DEFAULT_RECIPE, learningRate: 2, warmup: 10, schedule: "cosine" as const };
+  const at = (step: number) => learningRateAt(step, { recipe, total: 30 });
+  assert.deepEqual([5, 10, 20, 30].map((s) => Math.round(1e9 * at(s)) / 1e9), [1, 2, 1, 0]);
+  assert.ok(at(12) > 1.9 && at(28) < 0.1);
+  const flat = { ...recipe, schedule: "constant" as const };
+  assert.equal(learningRateAt(30, { recipe: flat, total: 30 }), 2);
 });
