@@ -62,6 +62,10 @@ export interface StepEvent {
   tokens: number;
   tokensPerSecond: number;
   secondsLeft: number;
+  /** Resident set of the process. */
+  memoryMegabytes?: number;
+  /** Euclidean norm of all parameters. */
+  parameterNorm?: number;
 }
 
 /** Metrics on validation examples, without an update. */
@@ -70,6 +74,10 @@ export interface ValidationEvent {
   step: number;
   loss: number;
   passes: PassMetrics[];
+  /** Acceptance length, measured by really decoding validation prompts, with its 95 % interval. */
+  tau?: { value: number; low: number; high: number; emitted: number; forwards: number };
+  /** This is the best validation of the run so far. */
+  best?: boolean;
 }
 
 /** A checkpoint is complete on disk. */
