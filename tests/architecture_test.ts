@@ -62,7 +62,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "lib/random.ts": [],
   "lib/io": ["lib/graph/node.ts"],
   "lib/text": ["lib/io"],
-  "lib/backend": ["lib/graph", "kernels"],
+  "lib/backend": ["lib/graph", "lib/io/protobuf.ts", "kernels"],
   "lib/model": ["lib/graph", "lib/io", "lib/backend/backend.ts"],
   "lib/decode": [
     "lib/graph",
@@ -109,7 +109,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/random.ts",
     "lib/train",
   ],
-  "lib/report": ["lib/eval/summary.ts"],
+  "lib/report": ["lib/eval/summary.ts", "lib/io"],
   "lib/cli": ["lib"],
   "lib/mod.ts": ["lib"],
   "kernels": ["lib/graph"],

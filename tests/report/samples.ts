@@ -1,7 +1,7 @@
 /** Summaries and events with round numbers, for tests of figures and pages. Holds no test. */
 import type { SuiteSummary } from "../../lib/eval/summary.ts";
 import type { Environment } from "../../lib/report/environment.ts";
-import type { StepEvent, TrainingEvent } from "../../lib/report/events.ts";
+import type { StepEvent, TrainingEvent, ValidationEvent } from "../../lib/report/events.ts";
 
 /** A summary in which every number is different. */
 export function sampleSummary(suite = "ours", changes: Partial<SuiteSummary> = {}): SuiteSummary {
@@ -58,6 +58,25 @@ export function sampleSteps(count: number): TrainingEvent[] {
     secondsLeft: 1,
   });
   return Array.from({ length: count }, (_, i) => step(i + 1));
+}
+
+/** A validation after update `step`, of two passes, with every number another. */
+export function sampleValidation(
+  step: number,
+  changes: Partial<ValidationEvent> = {},
+): ValidationEvent {
+  const passes = [0, 1].map((p) => ({
+    featureLoss: 0.5 + p,
+    tokenLoss: 1.5 + p,
+    topKLoss: 2.5 + p,
+    top1: 0.5 - p / 4,
+    top3: 0.75 - p / 4,
+    top10: 0.875 - p / 4,
+    misaligned: 0.25 + p / 4,
+    kept: 1 - p / 8,
+  }));
+  const tau = { value: 3.25, low: 3, high: 3.5, emitted: 325, forwards: 100 };
+  return { type: "validation", step, loss: 0.75, passes, tau, ...changes };
 }
 
 /** A place that does not exist. */

@@ -1,8 +1,9 @@
 /**
- * Writes an ONNX model file (protobuf wire format) from plain data: just the messages a Program needs.
- * It knows nothing of our ops (`lower.ts` does) nor of running (`runtime.ts`).
+ * Writes an ONNX model file from plain data: just the messages a Program needs. The wire format is
+ * `lib/io/protobuf.ts`. It knows nothing of our ops (`lower.ts` does) nor of running (`runtime.ts`).
  * Field numbers: onnx.proto3 of ONNX IR version 10.
  */
+import { Message } from "../../io/protobuf.ts";
 import type { OrtType } from "./runtime.ts";
 
 export type OnnxAttribute =
@@ -56,69 +57,6 @@ export const SUPPLIED_LATER = "package.json";
 
 /** Operator set of the default domain; 21 is the newest that every fused form here was checked with. */
 const OPSET = 21, IR_VERSION = 10;
-
-/** Collects chunks, so that large initialisers are copied once, at the end. */
-class Message {
-  #chunks: Uint8Array[] = [];
-  #length = 0;
-
-  #push(bytes: Uint8Array): void {
-    this.#chunks.push(bytes);
-    this.#length += bytes.length;
-  }
-
-  #varint(value: number | bigint): void {
-    let v = BigInt.asUintN(64, BigInt(value));
-    const bytes: number[] = [];
-    do {
-      const low = Number(v & 127n);
-      v >>= 7n;
-      bytes.push(v > 0n ? low | 128 : low);
-    } while (v > 0n);
-    this.#push(Uint8Array.from(bytes));
-  }
-
-  int(field: number, value: number | bigint): this {
-    this.#varint(field << 3);
-    this.#varint(value);
-    return this;
-  }
-
-  float(field: number, value: number): this {
-    this.#varint(field << 3 | 5);
-    this.#push(new Uint8Array(Float32Array.of(value).buffer));
-    return this;
-  }
-
-  bytes(field: number, value: Uint8Array): this {
-    this.#varint(field << 3 | 2);
-    this.#varint(value.length);
-    this.#push(value);
-    return this;
-  }
-
-  string(field: number, value: string): this {
-    return this.bytes(field, new TextEncoder().encode(value));
-  }
-
-  message(field: number, value: Message): this {
-    this.#varint(field << 3 | 2);
-    this.#varint(value.#length);
-    this.#chunks.push(...value.#chunks);
-    this.#length += value.#length;
-    return this;
-  }
-
-  finish(): Uint8Array<ArrayBuffer> {
-    const all = new Uint8Array(this.#length);
-    let at = 0;
-    for (const chunk of this.#chunks) {
-      all.set(chunk, at);
-      at += chunk.length;
-    }
-    return all;
-  }
-}
 
 function attribute(name: string, value: OnnxAttribute): Message {
   const m = new Message().string(1, name);
