@@ -16,6 +16,7 @@ import { frequentTokens } from "../train/vocabulary.ts";
 import { runCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
 import { draftConfigOf, recipesOf, TRAINING_OPTIONS } from "./training_options.ts";
+import { openWatchers, WATCHING_OPTIONS } from "./watchers.ts";
 
 /** The tree that tau is measured with while training: the shipped default. */
 const TREE = { depth: 6, width: 2, budget: 8 }, MINIMUM_SCORE = -6;
@@ -52,6 +53,7 @@ await runCommand({
     },
     limit: { type: "integer", minimum: 1, describe: "train on the first examples only [all]" },
     ...TRAINING_OPTIONS,
+    ...WATCHING_OPTIONS,
     "tau-prompts": {
       type: "integer",
       minimum: 0,
@@ -92,39 +94,48 @@ await runCommand({
 
   const draft = initialDraft(config, { seed: options.seed, tokens });
   const finals: Record<string, unknown>[] = [];
+  const watchers = await openWatchers(options, { out, recipes, say });
+  let status: "FINISHED" | "KILLED" | "FAILED" = "FAILED";
   let last: ValidationEvent | undefined, progress: Progress | undefined;
-  for await (
-    const { stage, event } of trainSteps(draft, recipes, {
-      backend,
-      target,
-      examples,
-      validation,
-      folder: out,
-      checkpointEvery: options["checkpoint-every"],
-      validateEvery: options["validate-every"],
-      measureTau,
-      signal,
-    })
-  ) {
-    if (event.type === "step") {
-      const { step: done, total, secondsLeft } = event;
-      progress ??= new Progress(`step ${stage}`);
-      progress.update(done, { total, note: note(event), secondsLeft });
-    } else if (event.type === "validation") {
-      last = event;
-      progress?.[Symbol.dispose](); // the line that is drawn ends before another is written
-      progress = undefined;
-      say(describe(event));
-    } else if (event.type === "finished") {
-      progress?.[Symbol.dispose]();
-      progress = undefined;
-      say(`step ${stage}: ${event.path}${event.before ? " exists" : ""}`);
-      const { passes } = recipes[stage - 1];
-      finals.push({ step: stage, passes, draft: event.path, validation: last });
-      last = undefined;
+  try {
+    for await (
+      const staged of trainSteps(draft, recipes, {
+        backend,
+        target,
+        examples,
+        validation,
+        folder: out,
+        checkpointEvery: options["checkpoint-every"],
+        validateEvery: options["validate-every"],
+        measureTau,
+        signal,
+      })
+    ) {
+      const { stage, event } = staged;
+      await watchers.write(staged);
+      if (event.type === "step") {
+        const { step: done, total, secondsLeft } = event;
+        progress ??= new Progress(`step ${stage}`);
+        progress.update(done, { total, note: note(event), secondsLeft });
+      } else if (event.type === "validation") {
+        last = event;
+        progress?.[Symbol.dispose](); // the line that is drawn ends before another is written
+        progress = undefined;
+        say(describe(event));
+      } else if (event.type === "finished") {
+        progress?.[Symbol.dispose]();
+        progress = undefined;
+        say(`step ${stage}: ${event.path}${event.before ? " exists" : ""}`);
+        const { passes } = recipes[stage - 1];
+        finals.push({ step: stage, passes, draft: event.path, validation: last });
+        last = undefined;
+      }
     }
+    status = signal.aborted ? "KILLED" : "FINISHED";
+  } finally {
+    progress?.[Symbol.dispose]();
+    await watchers.finish(status);
   }
-  progress?.[Symbol.dispose]();
   if (signal.aborted) say("stopped; the same command continues");
   else result({ target: target.identity, preset: options.preset, parameters, steps: finals });
 });

@@ -45,7 +45,6 @@ function named(event: TrainingEvent, stage: number | undefined): [string, number
       ["loss", event.loss],
       ["learning_rate", event.learningRate],
       ["gradient_norm", event.gradientNorm],
-      ["parameter_norm", event.parameterNorm],
       ["tokens_per_second", event.tokensPerSecond],
       ["memory_megabytes", event.memoryMegabytes],
       ["epoch", event.epoch],

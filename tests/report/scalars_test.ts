@@ -9,14 +9,13 @@ const tags = (...args: Parameters<typeof scalarsOf>) =>
 
 Deno.test("an update: its numbers, and those of each pass", () => {
   const [step] = sampleSteps(1) as StepEvent[];
-  const found = tags({ ...step, learningRate: 0.5, memoryMegabytes: 800, parameterNorm: 9 }, {
+  const found = tags({ ...step, learningRate: 0.5, memoryMegabytes: 800 }, {
     stage: 2,
   });
-  assert.equal(Object.keys(found).length, 8 + 2 * 8);
+  assert.equal(Object.keys(found).length, 7 + 2 * 8);
   assert.equal(found.loss, 1);
   assert.equal(found.learning_rate, 0.5);
   assert.equal(found.memory_megabytes, 800);
-  assert.equal(found.parameter_norm, 9);
   assert.equal(found.stage, 2);
   assert.equal(found["pass1/top1"], 0.1);
   assert.equal(found["pass2/top1"], 1 / 10 - 1 / 100);
@@ -36,7 +35,7 @@ Deno.test("what an event does not have is left out; NaN is not; a checkpoint has
   const [step] = sampleSteps(1) as StepEvent[];
   const found = tags({ ...step, loss: NaN, gradientNorm: null as unknown as number });
   assert.ok(Number.isNaN(found.loss));
-  for (const tag of ["gradient_norm", "memory_megabytes", "parameter_norm", "stage"]) {
+  for (const tag of ["gradient_norm", "memory_megabytes", "stage"]) {
     assert.ok(!(tag in found), tag);
   }
   assert.ok(!("validation/tau" in tags(sampleValidation(5, { tau: undefined }))));
