@@ -1,6 +1,7 @@
 /** Who watches a run beside the terminal: TensorBoard files, an MLflow server. For `train.ts`. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { readJson } from "../io/json.ts";
 import type { StagedEvent } from "../report/events.ts";
@@ -44,6 +45,13 @@ async function mlflowRun(
   return opened;
 }
 
+/** Updates of a step that an earlier run finished, from what it wrote then. */
+async function updatesOf(folder: string): Promise<number> {
+  const lines = await readFile(join(folder, "metrics.jsonl"), "utf8").catch(() => "");
+  const totals = [...lines.matchAll(/^\{"type":"step","step":\d+,"total":(\d+)/gm)];
+  return Number(totals.at(-1)?.[1] ?? 0);
+}
+
 /** Opens what was asked for. @throws when the server cannot be reached before the training begins. */
 export async function openWatchers(
   options: { tensorboard: boolean; mlflow?: string; "mlflow-experiment": string },
@@ -64,7 +72,10 @@ export async function openWatchers(
   const totals = new Map<number, number>(); // updates of each stage, so that counts go on
   return {
     async write({ stage, event }) {
-      if (event.type === "finished") return;
+      if (event.type === "finished") {
+        if (event.before) totals.set(stage, await updatesOf(dirname(event.path)));
+        return;
+      }
       if (event.type === "step") totals.set(stage, event.total);
       const offset = [...totals].reduce((n, [s, total]) => s < stage ? n + total : n, 0);
       await board?.write(event, { stage, offset });
