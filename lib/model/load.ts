@@ -154,7 +154,7 @@ export async function readDraft(
   const tokens = file.readInt("d2t").map((offset, id) => id + offset);
   if (
     tokens.length !== config.draftVocabulary ||
-    tokens.some((t, i) => t >= config.vocabulary || (i > 0 && t <= tokens[i - 1]))
+    tokens.some((t, i) => t < 0 || t >= config.vocabulary || (i > 0 && t <= tokens[i - 1]))
   ) {
     throw new Error(
       `Cannot use ${path}: d2t names ${tokens.length} tokens up to ${tokens.at(-1)}, wanted ` +
