@@ -78,3 +78,19 @@ export async function writeFolderAtomic(
     throw new Error(`Cannot write ${path}: ${(cause as Error).message}`, { cause });
   }
 }
+
+/**
+ * Removes a folder so that nobody finds a part of it: it is renamed first. No folder of that name is no error.
+ */
+export async function removeFolderAtomic(path: string): Promise<void> {
+  const place = resolve(path), old = `${place}.old${PARTIAL}`;
+  try {
+    await rm(old, { recursive: true, force: true });
+    await rename(place, old).catch((cause) => {
+      if (cause.code !== "ENOENT") throw cause;
+    });
+    await rm(old, { recursive: true, force: true });
+  } catch (cause) {
+    throw new Error(`Cannot remove ${path}: ${(cause as Error).message}`, { cause });
+  }
+}

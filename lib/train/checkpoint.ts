@@ -5,7 +5,7 @@
  */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
+import { PARTIAL, removeFolderAtomic, writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
 import { readJson } from "../io/json.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
 import { type Shape, sizeOf } from "../graph/node.ts";
@@ -70,7 +70,15 @@ async function listed(folder: string, kind: string): Promise<string[]> {
 const numbered = (kind: string, step: number) => `${kind}-${String(step).padStart(7, "0")}`;
 
 async function removeAll(folder: string, names: readonly string[]): Promise<void> {
-  for (const name of names) await rm(join(folder, name), { recursive: true, force: true });
+  for (const name of names) await removeFolderAtomic(join(folder, name));
+}
+
+/** What a killed run was writing or removing. */
+async function removeLeftovers(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!/^(update|best)-\d+\./.test(name) || !name.endsWith(PARTIAL)) continue;
+    await rm(join(folder, name), { recursive: true, force: true });
+  }
 }
 
 /** Shape of a piece of the optimiser's state is that of its parameter. */
@@ -84,19 +92,22 @@ function tensorsOf({ config, optimizer }: TrainingState): Record<string, TensorT
 }
 
 /**
- * Writes a checkpoint and removes all but the last two. Returns its folder.
+ * Writes a checkpoint and removes all but the last two, the oldest before the new one gets its name: at no
+ * moment there are three. Returns its folder.
  * @throws when the disk is full or not writable; earlier checkpoints stay as they were.
  */
 export async function saveCheckpoint(folder: string, state: TrainingState): Promise<string> {
-  const path = join(folder, numbered("update", state.step));
+  const own = numbered("update", state.step), path = join(folder, own);
   await writeFolderAtomic(path, async (temporary) => {
     await writeDraft(temporary, state);
     await writeSafetensors(join(temporary, "optimizer.safetensors"), tensorsOf(state));
     const { step, settings, best } = state;
     const json = JSON.stringify({ step, settings, best });
     await writeFileAtomic(join(temporary, "state.json"), `${json}\n`);
+    const others = (await listed(folder, "update")).filter((name) => name !== own);
+    await removeAll(folder, others.slice(0, Math.max(0, others.length - (KEPT - 1))));
   });
-  await removeAll(folder, (await listed(folder, "update")).slice(0, -KEPT));
+  await removeLeftovers(folder);
   return path;
 }
 

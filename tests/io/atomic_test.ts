@@ -2,7 +2,7 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { writeFileAtomic, writeFolderAtomic } from "../../lib/io/atomic.ts";
+import { removeFolderAtomic, writeFileAtomic, writeFolderAtomic } from "../../lib/io/atomic.ts";
 
 async function temporary(): Promise<string> {
   return await Deno.makeTempDir();
@@ -73,4 +73,16 @@ Deno.test("a file cannot take the place of a folder, nor lie in a file", async (
     /Cannot write .*file.in: /,
   );
   deepEqual((await readdir(folder)).sort(), ["file", "taken"]);
+});
+
+Deno.test("a folder is removed as a whole, with what a dead run left of it; a missing one is no error", async () => {
+  const folder = await temporary(), path = join(folder, "d");
+  await mkdir(`${path}.old.partial`);
+  await writeFile(join(`${path}.old.partial`, "stale"), "");
+  await writeFolderAtomic(path, (t) => writeFile(join(t, "one"), "1"));
+  await removeFolderAtomic(`${path}/`);
+  await removeFolderAtomic(path);
+  deepEqual(await readdir(folder), []);
+  await writeFile(join(folder, "file"), "1");
+  await rejects(removeFolderAtomic(join(folder, "file/in")), /Cannot remove .*file.in: /);
 });

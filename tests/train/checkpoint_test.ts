@@ -117,3 +117,15 @@ Deno.test("the draft that is kept is the running mean where there is one", () =>
   }
   assert.deepEqual(trainedDraft({ ...state, optimizer: {} }).parameters, state.parameters);
 });
+
+Deno.test("what a killed run was writing or removing goes with the next checkpoint, other files stay", () =>
+  inTemporary(async (folder) => {
+    const left = ["update-0000009.partial", "update-0000003.old.partial", "best-0000003.partial"];
+    for (const name of [...left, "notes.partial"]) await Deno.mkdir(join(folder, name));
+    for (const step of [6, 12, 15]) await saveCheckpoint(folder, stateAt(step));
+    assert.deepEqual((await readdir(folder)).sort(), [
+      "notes.partial",
+      "update-0000012",
+      "update-0000015",
+    ]);
+  }));
