@@ -56,7 +56,7 @@ export interface Recipe {
   maxLength: number;
   /** Several examples share a row of a batch, each seeing itself only. */
   packing: boolean;
-  /** Batches whose mean gradient makes one update. */
+  /** Batches whose mean gradient makes one update; each weighs the same, also in a last update of fewer. */
   accumulate: number;
   learningRate: number;
   schedule: "linear" | "cosine" | "constant";

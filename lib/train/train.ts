@@ -126,7 +126,7 @@ async function validate(
  * Trains a draft. Yields a `step` event for every update, `validation` and `checkpoint` events now and then;
  * returns the draft: the best one where tau is measured, otherwise as it is at the end.
  * @throws when the examples belong to another target, settings contradict each other, or the folder's
- * checkpoint has other ones, when a checkpoint cannot be written, and when the loss is no number.
+ * checkpoint has other ones, when there is no batch, when a checkpoint cannot be written, and when the loss is no number.
  */
 export async function* train(
   draft: Draft,
@@ -138,7 +138,13 @@ export async function* train(
   checkExamples(draft, options);
   const state = await startOrResume(draft, options);
   const plans = planRun(examples.lengths, { ...recipe, start });
-  const total = Math.floor(plans.length / accumulate), firstStep = state.step;
+  if (plans.length === 0) {
+    throw new Error(
+      `Cannot train: ${recipe.epochs} epochs of ${examples.count} examples make no batch`,
+    );
+  }
+  // The last update takes what is left.
+  const total = Math.ceil(plans.length / accumulate), firstStep = state.step;
   const due = (step: number) => step > 0 && (step % validateEvery === 0 || step === total);
   using resident = new Resident(state, options);
   // The batches before the checkpoint have been done.
@@ -194,7 +200,7 @@ export async function* train(
         type: "step",
         step,
         total,
-        epoch: plans[step * accumulate - 1].epoch,
+        epoch: plans[Math.min(step * accumulate, plans.length) - 1].epoch,
         loss,
         passes: meanMetrics(results.map((r) => r.passes), trained),
         learningRate,
