@@ -59,10 +59,14 @@ type Options = Values<typeof TRAINING_OPTIONS>;
 
 const WEIGHTS: Record<string, LossWeights> = LOSS_WEIGHTS;
 
+/** Numbers with commas; NaN where there is none. */
+const numbers = (given: string) =>
+  given.split(",").map((part) => part.trim() === "" ? NaN : Number(part));
+
 function parseWeights(given: string): LossWeights {
   if (Object.hasOwn(WEIGHTS, given)) return WEIGHTS[given];
-  const [feature, token, topK, ...more] = given.split(",").map(Number);
-  if (more.length > 0 || [feature, token, topK].some((x) => !(x >= 0))) {
+  const [feature, token, topK, ...more] = numbers(given);
+  if (more.length > 0 || ![feature, token, topK].every((x) => x >= 0 && x < Infinity)) {
     throw new Error(
       `--weights is ${given}, wanted ${
         Object.keys(WEIGHTS).join(", ")
@@ -75,7 +79,7 @@ function parseWeights(given: string): LossWeights {
 function parseNoise(given: string): Recipe["noise"] {
   if (given === "length-scaled") return given;
   const value = Number(given);
-  if (given.trim() === "" || !(value >= 0)) {
+  if (given.trim() === "" || !(value >= 0 && value < Infinity)) {
     throw new Error(`--noise is ${given}, wanted a number from 0 or length-scaled`);
   }
   return value;
@@ -83,8 +87,8 @@ function parseNoise(given: string): Recipe["noise"] {
 
 /** Numbers with commas, one for each step; the last one serves the rest. */
 function perStep(given: string, { name, steps }: { name: string; steps: number }): number[] {
-  const values = given.split(",").map((part) => part.trim() === "" ? NaN : Number(part));
-  if (!values.every((x) => x > 0)) {
+  const values = numbers(given);
+  if (!values.every((x) => x > 0 && x < Infinity)) {
     throw new Error(`--${name} is ${given}, wanted positive numbers with commas`);
   }
   return Array.from({ length: steps }, (_, i) => values[Math.min(i, values.length - 1)]);
@@ -138,10 +142,22 @@ export function recipesOf(options: Options): Recipe[] {
   }));
 }
 
-/** The draft that the options ask for, for this target. */
+/**
+ * The draft that the options ask for, for this target.
+ * @throws when taps are no layers; what does not go together is refused by `checkDraftConfig`.
+ */
 export function draftConfigOf(options: Options, { config, identity }: Target): DraftConfig {
   const preset: Preset = PRESETS[options.preset as PresetName];
   const fusion = (options.fusion ?? preset.fusion) as DraftConfig["fusion"];
+  const taps = options.taps === undefined ? undefined : numbers(options.taps);
+  if (taps?.every((l) => Number.isInteger(l) && l >= 0 && l < config.layers) === false) {
+    throw new Error(
+      `--taps is ${options.taps}, wanted layers from 0 to ${config.layers - 1} with commas`,
+    );
+  }
+  const ownTaps = fusion === "taps" ? taps ?? eagle3Taps(config) : taps;
+  const half = fusion === "taps" ? Math.ceil(config.vocabulary / 2) : undefined;
+  const draftVocabulary = options["draft-vocabulary"] ?? half;
   const { width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta } = config;
   return {
     width,
@@ -156,9 +172,8 @@ export function draftConfigOf(options: Options, { config, identity }: Target): D
     fusion,
     head: (options.head ?? preset.head) as DraftConfig["head"],
     target: identity,
-    ...(fusion === "taps" && {
-      taps: options.taps?.split(",").map(Number) ?? eagle3Taps(config),
-      draftVocabulary: options["draft-vocabulary"] ?? Math.ceil(vocabulary / 2),
-    }),
+    // Also where the fusion has no use for them: checkDraftConfig then refuses them.
+    ...(ownTaps !== undefined && { taps: ownTaps }),
+    ...(draftVocabulary !== undefined && { draftVocabulary }),
   };
 }

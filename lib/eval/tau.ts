@@ -53,9 +53,14 @@ export async function* decodePrompts(
   }
 }
 
-/** tau with its interval over prompts. @throws when nothing was generated. */
+/** tau with its interval over prompts. @throws when nothing was generated after prefill. */
 export function estimateTau(generations: readonly Generation[]): TauEstimate {
   const { value, numerator, denominator } = tau(generations);
+  if (denominator === 0) {
+    throw new Error(
+      `Cannot estimate tau from ${generations.length} generations without a target forward after prefill`,
+    );
+  }
   const { low, high } = bootstrap(generations, (drawn) => tau(drawn).value);
   return { value, low, high, emitted: numerator, forwards: denominator };
 }

@@ -30,6 +30,8 @@ export interface TrainingState extends Draft {
   /** Updates made. */
   step: number;
   best?: Best;
+  /** Updates made by the last validation. */
+  validated?: number;
   /** What the run was started with; a different one is refused on resume. */
   settings: string;
 }
@@ -101,8 +103,8 @@ export async function saveCheckpoint(folder: string, state: TrainingState): Prom
   await writeFolderAtomic(path, async (temporary) => {
     await writeDraft(temporary, state);
     await writeSafetensors(join(temporary, "optimizer.safetensors"), tensorsOf(state));
-    const { step, settings, best } = state;
-    const json = JSON.stringify({ step, settings, best });
+    const { step, settings, best, validated } = state;
+    const json = JSON.stringify({ step, settings, best, validated });
     await writeFileAtomic(join(temporary, "state.json"), `${json}\n`);
     const others = (await listed(folder, "update")).filter((name) => name !== own);
     await removeAll(folder, others.slice(0, Math.max(0, others.length - (KEPT - 1))));
@@ -119,8 +121,15 @@ export async function loadCheckpoint(folder: string): Promise<TrainingState | un
   const draft = await readDraft(path);
   using file = openSafetensors(join(path, "optimizer.safetensors"));
   const optimizer = Object.fromEntries(file.names.map((n) => [n, file.readFloat32(n)]));
-  const { step, settings, best } = json as unknown as TrainingState;
-  return { ...draft, optimizer, step, settings, ...(best !== undefined && { best }) };
+  const { step, settings, best, validated } = json as unknown as TrainingState;
+  return {
+    ...draft,
+    optimizer,
+    step,
+    settings,
+    ...(best !== undefined && { best }),
+    ...(validated !== undefined && { validated }),
+  };
 }
 
 /** Writes the best draft so far, then removes the one before. */

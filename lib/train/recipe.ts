@@ -56,7 +56,7 @@ export interface Recipe {
   maxLength: number;
   /** Several examples share a row of a batch, each seeing itself only. */
   packing: boolean;
-  /** Batches whose mean gradient makes one update. */
+  /** Batches whose mean gradient makes one update; each weighs the same, also in a last update of fewer. */
   accumulate: number;
   learningRate: number;
   schedule: "linear" | "cosine" | "constant";
@@ -116,24 +116,27 @@ function checkNumbers(recipe: Recipe): void {
     }
   }
   for (const key of ["epochs", "learningRate", "passDecay", "epsilon"] as const) {
-    if (!(recipe[key] > 0)) throw refuse(key, "more than 0");
+    if (!(recipe[key] > 0 && recipe[key] < Infinity)) throw refuse(key, "more than 0 and finite");
   }
   for (const key of ["warmup", "weightDecay", "clip", "clipNorm"] as const) {
-    if (!(recipe[key] >= 0)) throw refuse(key, "0 or more");
+    if (!(recipe[key] >= 0 && recipe[key] < Infinity)) throw refuse(key, "0 or more and finite");
   }
   for (const key of ["beta1", "beta2", "average"] as const) {
     if (!(recipe[key] >= 0 && recipe[key] < 1)) throw refuse(key, "at least 0 and less than 1");
   }
-  if (recipe.noise !== "length-scaled" && !(recipe.noise >= 0)) {
-    throw refuse("noise", '0 or more, or "length-scaled"');
+  const { noise } = recipe;
+  if (noise !== "length-scaled" && !(noise >= 0 && noise < Infinity)) {
+    throw refuse("noise", '0 or more and finite, or "length-scaled"');
   }
 }
 
 function checkWeights({ feature, token, topK }: LossWeights): void {
-  if (!(token > 0)) throw new Error(`Cannot train with token weight ${token}: wanted more than 0`);
+  if (!(token > 0 && token < Infinity)) {
+    throw new Error(`Cannot train with token weight ${token}: wanted more than 0 and finite`);
+  }
   for (const [name, weight] of [["feature", feature], ["top-K", topK]] as const) {
-    if (!(weight >= 0)) {
-      throw new Error(`Cannot train with ${name} weight ${weight}: wanted 0 or more`);
+    if (!(weight >= 0 && weight < Infinity)) {
+      throw new Error(`Cannot train with ${name} weight ${weight}: wanted 0 or more and finite`);
     }
   }
 }

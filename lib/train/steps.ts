@@ -19,7 +19,8 @@ export interface StepsOptions extends Omit<TrainOptions, "recipe" | "folder"> {
 
 /**
  * Trains through all recipes in order; yields every event with the number of its step, from 1, and `finished`
- * when a step's draft (f16) is on disk. Returns the last draft, or, once the signal is aborted, the draft so far.
+ * when a step's draft (f16) is on disk, from which the next one begins. Returns the last draft as it is on disk,
+ * or, once the signal is aborted, the draft so far.
  * @throws as {@link train} does, and before anything is trained where a recipe contradicts itself.
  */
 export async function* trainSteps(
@@ -55,6 +56,8 @@ export async function* trainSteps(
       if (signal?.aborted) return draft;
       const dtype = "F16" as const, trained = draft;
       await writeFolderAtomic(path, (temporary) => writeDraft(temporary, { ...trained, dtype }));
+      // As it is on disk: the next step begins with the same bits, now or after a new start.
+      draft = await readDraft(path, { target });
       yield { stage, event: { type: "finished", path, before: false } };
     }
     start += recipe.epochs;

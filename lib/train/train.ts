@@ -126,7 +126,7 @@ async function validate(
  * Trains a draft. Yields a `step` event for every update, `validation` and `checkpoint` events now and then;
  * returns the draft: the best one where tau is measured, otherwise as it is at the end.
  * @throws when the examples belong to another target, settings contradict each other, or the folder's
- * checkpoint has other ones, when a checkpoint cannot be written, and when the loss is no number.
+ * checkpoint has other ones, when there is no batch, when a checkpoint cannot be written, and when the loss is no number.
  */
 export async function* train(
   draft: Draft,
@@ -138,14 +138,45 @@ export async function* train(
   checkExamples(draft, options);
   const state = await startOrResume(draft, options);
   const plans = planRun(examples.lengths, { ...recipe, start });
-  const total = Math.floor(plans.length / accumulate), firstStep = state.step;
+  if (plans.length === 0) {
+    throw new Error(
+      `Cannot train: ${recipe.epochs} epochs of ${examples.count} examples make no batch`,
+    );
+  }
+  // The last update takes what is left.
+  const total = Math.ceil(plans.length / accumulate), firstStep = state.step;
+  const due = (step: number) => step > 0 && (step % validateEvery === 0 || step === total);
   using resident = new Resident(state, options);
   // The batches before the checkpoint have been done.
   const batches = filled(examples, plans.slice(firstStep * accumulate), recipe);
   const began = performance.now();
   let tokens = 0, unsaved = false, paused = 0;
   try {
-    while (state.step < total && !signal?.aborted) {
+    for (;;) {
+      const stopped = performance.now();
+      // At the start too: a run that was left before the validation of its last update owes it.
+      if (validation !== undefined && due(state.step) && state.validated !== state.step) {
+        const { step } = state, event = await validate(validation, { resident, recipe, step });
+        if (measureTau !== undefined) {
+          const now = trainedDraft(resident.copyTo(state)), tau = await measureTau(now);
+          const best = state.best === undefined || tau.value > state.best.tau;
+          if (best) {
+            await saveBest(folder, { ...now, step });
+            state.best = { step, tau: tau.value };
+          }
+          Object.assign(event, { tau, best });
+        }
+        state.validated = step;
+        unsaved = true;
+        yield event;
+      }
+      if (unsaved && (state.step % checkpointEvery === 0 || state.step === total)) {
+        unsaved = false; // whatever comes of it: a full disk is not asked twice
+        const { step } = state, path = await saveCheckpoint(folder, resident.copyTo(state));
+        yield { type: "checkpoint", step, path };
+      }
+      paused += performance.now() - stopped;
+      if (state.step === total || signal?.aborted) break;
       const step = state.step + 1, learningRate = learningRateAt(step, { recipe, total });
       const before = performance.now();
       let read = 0, trained: number[] = [];
@@ -169,7 +200,7 @@ export async function* train(
         type: "step",
         step,
         total,
-        epoch: plans[step * accumulate - 1].epoch,
+        epoch: plans[Math.min(step * accumulate, plans.length) - 1].epoch,
         loss,
         passes: meanMetrics(results.map((r) => r.passes), trained),
         learningRate,
@@ -180,30 +211,6 @@ export async function* train(
         secondsLeft: seconds / (step - firstStep) * (total - step),
         memoryMegabytes: Math.round(Deno.memoryUsage().rss / 1e6),
       };
-      const stopped = performance.now();
-      if (validation !== undefined && (step % validateEvery === 0 || step === total)) {
-        const event = await validate(validation, { resident, recipe, step });
-        if (measureTau !== undefined) {
-          const now = trainedDraft(resident.copyTo(state)), tau = await measureTau(now);
-          const best = state.best === undefined || tau.value > state.best.tau;
-          if (best) {
-            await saveBest(folder, { ...now, step });
-            state.best = { step, tau: tau.value };
-          }
-          Object.assign(event, { tau, best });
-        }
-        yield event;
-      }
-      // After validation, so that a run that goes on from here has not lost its result.
-      if (step % checkpointEvery === 0 || step === total) {
-        unsaved = false; // whatever comes of it: a full disk is not asked twice
-        yield {
-          type: "checkpoint",
-          step,
-          path: await saveCheckpoint(folder, resident.copyTo(state)),
-        };
-      }
-      paused += performance.now() - stopped;
     }
     const last = trainedDraft(resident.copyTo(state));
     return state.best !== undefined && state.step === total

@@ -26,7 +26,61 @@ const REFUSED: [changes: Partial<Recipe>, message: RegExp][] = [
   [{ learningRate: 0 }, /learningRate 0: wanted more than 0/],
   [{ learningRate: NaN }, /learningRate NaN/],
   [{ weights: { feature: 1, token: 0, topK: 0 } }, /token weight 0: wanted more than 0/],
+  [{ weights: { feature: -1, token: 1, topK: 0 } }, /feature weight -1: wanted 0 or more/],
+  [{ weights: { feature: 0, token: 1, topK: NaN } }, /top-K weight NaN: wanted 0 or more/],
+  [{ weights: { feature: 0, token: Infinity, topK: 0 } }, /token weight Infinity: .* finite/],
+  [{ topTokens: 0 }, /topTokens 0: wanted a whole number from 1/],
+  [{ accumulate: 0 }, /accumulate 0: wanted a whole number from 1/],
+  [{ passDecay: 0 }, /passDecay 0: wanted more than 0/],
+  [{ epsilon: -1 }, /epsilon -1: wanted more than 0/],
+  [{ epochs: Infinity }, /epochs Infinity: wanted more than 0 and finite/],
+  [{ warmup: -1 }, /warmup -1: wanted 0 or more/],
+  [{ weightDecay: NaN }, /weightDecay NaN: wanted 0 or more/],
+  [{ clip: -0.1 }, /clip -0.1: wanted 0 or more/],
+  [{ clipNorm: Infinity }, /clipNorm Infinity: wanted 0 or more and finite/],
+  [{ beta1: 1 }, /beta1 1: wanted at least 0 and less than 1/],
+  [{ beta2: -0.1 }, /beta2 -0.1: wanted at least 0 and less than 1/],
+  [{ average: 1 }, /average 1: wanted at least 0 and less than 1/],
+  [{ noise: -0.1 }, /noise -0.1: wanted 0 or more and finite, or "length-scaled"/],
+  [{ noise: Infinity }, /noise Infinity/],
   [{ passes: 4, maxLength: 5 }, /4 passes on 5 tokens: wanted a longer maxLength/],
+];
+
+/** A recipe that EAGLE-3's draft can be trained with, and two settings that contradict each other. */
+const TAPS = { mask: "none", weights: LOSS_WEIGHTS.tokens } as const;
+const CONTRADICTIONS: [changes: Partial<Recipe>, taps: boolean, reason: RegExp][] = [
+  [
+    { packing: true, attention: "upstream" },
+    false,
+    /packing with attention "upstream": it gives weight to all rows that share a batch row/,
+  ],
+  [
+    { packing: true, mask: "upstream" },
+    false,
+    /packing with mask "upstream": it rolls from the end of a batch row to its start/,
+  ],
+  [
+    { ...TAPS, feedback: "predict" },
+    true,
+    /feedback "predict" with fusion "taps": its predict has been normalised for the LM head/,
+  ],
+  [
+    { ...TAPS, attention: "upstream" },
+    true,
+    /attention "upstream" with fusion "taps": EAGLE-3 never was trained so/,
+  ],
+  [{ ...TAPS, mask: "paper" }, true, /mask "paper" with fusion "taps": its passes start at every/],
+  [{ ...TAPS, mask: "upstream" }, true, /mask "upstream" with fusion "taps"/],
+  [
+    { ...TAPS, weights: LOSS_WEIGHTS.code },
+    true,
+    /feature or top-K weights with fusion "taps": it has a token loss only/,
+  ],
+  [
+    { ...TAPS, weights: { feature: 0, token: 1, topK: 0.5 } },
+    true,
+    /feature or top-K weights with fusion "taps"/,
+  ],
 ];
 
 Deno.test("settings that cannot be trained with are refused by name", () => {

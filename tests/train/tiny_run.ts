@@ -2,11 +2,17 @@
  * Examples small enough to train on in tests: made up where only places matter, with a target's own features
  * where there must be something to learn. Not a test itself.
  */
+import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import type { Examples, TrainingExample } from "../../lib/data/features.ts";
 import { fromHalf, toHalf } from "../../lib/io/float16.ts";
-import type { Target } from "../../lib/model/load.ts";
+import type { Draft, Target } from "../../lib/model/load.ts";
 import { random } from "../../lib/random.ts";
+import type { TrainOptions } from "../../lib/train/train.ts";
 import { naiveTarget } from "../model/naive.ts";
+import { tinyTarget } from "../model/tiny.ts";
+
+/** Lengths of the examples of a tiny run. */
+export const LENGTHS = [30, 41, 12, 50, 64, 33, 20];
 
 /** Values as they come back from 16-bit shards. */
 const halves = (values: Float32Array) => fromHalf(toHalf(values));
@@ -54,4 +60,24 @@ export function learnable(target: Target, lengths: number[]): Examples {
     };
   });
   return examplesOf(list, { target: identity, width, taps: [], storage: "f16" });
+}
+
+/** A folder, a backend, a target and examples for one test. */
+export async function withRun(
+  use: (options: Omit<TrainOptions, "recipe">) => Promise<void>,
+): Promise<void> {
+  using backend = await openOnnxBackend();
+  const folder = await Deno.makeTempDir(), target = tinyTarget(backend);
+  try {
+    await use({ backend, target, examples: learnable(target, LENGTHS), folder });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Are two drafts the same to the bit? (deepEqual would take a minute to describe a difference.) */
+export function sameBits(one: Draft | undefined, other: Draft | undefined): boolean {
+  return Object.entries(one!.parameters).every(([name, values]) =>
+    values.every((x, i) => Object.is(x, other!.parameters[name][i]))
+  );
 }

@@ -4,16 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
-import type { Backend } from "../../lib/backend/backend.ts";
-import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import type { Draft } from "../../lib/model/load.ts";
 import type { StepEvent, TrainingEvent } from "../../lib/report/events.ts";
 import { planEpoch } from "../../lib/train/batches.ts";
 import { DEFAULT_RECIPE, learningRateAt, type Recipe } from "../../lib/train/recipe.ts";
 import { initialDraft } from "../../lib/train/initial.ts";
 import { train, type TrainOptions } from "../../lib/train/train.ts";
-import { tinyDraftConfig, tinyTarget } from "../model/tiny.ts";
-import { examplesOf, learnable } from "./tiny_run.ts";
+import { tinyDraftConfig } from "../model/tiny.ts";
+import { examplesOf, learnable, LENGTHS, sameBits, withRun } from "./tiny_run.ts";
 
 const CONFIG = tinyDraftConfig(undefined, { target: "tiny-1" });
 const RECIPE: Recipe = {
@@ -26,21 +24,6 @@ const RECIPE: Recipe = {
   learningRate: 3e-3,
   seed: 5,
 };
-const LENGTHS = [30, 41, 12, 50, 64, 33, 20];
-
-/** A folder and a backend for one test. */
-async function withRun(
-  use: (options: Omit<TrainOptions, "recipe">, backend: Backend) => Promise<void>,
-): Promise<void> {
-  using backend = await openOnnxBackend();
-  const folder = await Deno.makeTempDir(), target = tinyTarget(backend);
-  try {
-    await use({ backend, target, examples: learnable(target, LENGTHS), folder }, backend);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 /** Runs to the end, or until `enough` says so and the loop is left. */
 async function runTo(
   options: TrainOptions,
@@ -56,13 +39,6 @@ async function runTo(
       return { events, draft: undefined };
     }
   }
-}
-
-/** Are two drafts the same to the bit? (deepEqual would take a minute to describe a difference.) */
-function sameBits(one: Draft | undefined, other: Draft | undefined): boolean {
-  return Object.entries(one!.parameters).every(([name, values]) =>
-    values.every((x, i) => Object.is(x, other!.parameters[name][i]))
-  );
 }
 
 const stepsOf = (events: TrainingEvent[]) =>
