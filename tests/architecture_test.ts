@@ -238,10 +238,12 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/data/function_heads.ts": "tests/data/prompts_test.ts",
   "lib/data/shards.ts": "tests/data/features_test.ts",
   "lib/data/word_problems.ts": "tests/data/prompts_test.ts",
+  "lib/model/export_readme.ts": "tests/model/export_test.ts",
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
   "lib/cli/decoding_options.ts": "tests/cli/command_test.ts",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
   "lib/cli/eval.ts": "tests/cli/errors_test.ts",
+  "lib/cli/export.ts": "tests/cli/errors_test.ts",
   "lib/cli/train.ts": "tests/cli/errors_test.ts",
 };
 
