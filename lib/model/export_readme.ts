@@ -19,8 +19,11 @@ export interface OnnxNote {
   models: { file: string; inputs: readonly OnnxValue[]; outputs: readonly OnnxValue[] }[];
   rows: number;
   capacity: number;
+  width: number;
   /** Standard operators only, or com.microsoft's as well. */
   fused: boolean;
+  /** Matrices are stored in f16. */
+  half: boolean;
 }
 
 /** What each value of a decoding model is. */
@@ -75,7 +78,10 @@ function howToLoad(config: DraftConfig): string {
   ].join("\n");
 }
 
-function onnxPart({ models, rows, capacity, fused }: OnnxNote, config: DraftConfig): string {
+function onnxPart(
+  { models, rows, capacity, width, fused, half }: OnnxNote,
+  config: DraftConfig,
+): string {
   const list = (title: string, values: readonly OnnxValue[]) =>
     table([
       [title, "type", "shape", "what it is"],
@@ -84,7 +90,7 @@ function onnxPart({ models, rows, capacity, fused }: OnnxNote, config: DraftConf
       ),
     ]);
   const operators = fused
-    ? "Uses operators of `com.microsoft`, so that ONNX Runtime is needed to run it."
+    ? "Uses ONNX Runtime's own operators (`com.microsoft`), so that no other runtime runs it."
     : "Uses operators of the ONNX standard only (operator set 21), so that any runtime runs it.";
   const two = config.fusion === "taps"
     ? "`draft.onnx` reads the target's tapped features side by side, `draft-fed.onnx` what the draft fed back."
@@ -92,7 +98,9 @@ function onnxPart({ models, rows, capacity, fused }: OnnxNote, config: DraftConf
   return [
     "## ONNX",
     "",
-    `One step of drafting, weights inside, f32. ${operators} ${two}`,
+    `One step of drafting, computed in f32, weights inside${
+      half ? " (matrices as f16)" : ""
+    }, ${width} tokens for each row. ${operators} ${two}`,
     "",
     `Sizes are static: ${rows} rows a call, caches of ${capacity} rows. Fewer rows are padded at the end: their`,
     "results are ignored, and the next call writes over their cache rows. `length` plus the rows of a call must",
