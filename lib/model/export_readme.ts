@@ -103,8 +103,8 @@ function onnxPart(
     }, ${width} tokens for each row. ${operators} ${two}`,
     "",
     `Sizes are static: ${rows} rows a call, caches of ${capacity} rows. Fewer rows are padded at the end: their`,
-    "results are ignored, and the next call writes over their cache rows. `length` plus the rows of a call must",
-    `not exceed ${capacity}. Row i sees cache rows up to \`length\` + i to which \`bias\` adds 0; a chain needs a bias`,
+    `results are ignored, and the next call writes over their cache rows. \`length\` + ${rows} must not exceed`,
+    `${capacity}, and positions, padded ones too, must be below it. Row i sees cache rows up to \`length\` + i to which \`bias\` adds 0; a chain needs a bias`,
     "of zeros, a tree hides what is no ancestor. Feed `new_keys` and `new_values` back as `keys` and `values`.",
     ...models.flatMap(({ file, inputs, outputs }) => [
       "",
