@@ -69,6 +69,9 @@ export type { DraftConfig, TargetConfig } from "./model/config.ts";
 export { countParameters, draftProgram, draftShapes, fuse, splitHead } from "./model/draft.ts";
 export { targetProgram, targetShapes } from "./model/llama.ts";
 export { type Draft, loadTarget, readDraft, type Target, writeDraft } from "./model/load.ts";
+export { exportDraft, readShared } from "./model/export.ts";
+export { draftModels } from "./model/export_onnx.ts";
+export { embedModel } from "./backend/onnx/export.ts";
 export { openCheckpoint } from "./io/checkpoint.ts";
 export { openSafetensors, writeSafetensors } from "./io/safetensors.ts";
 

@@ -74,8 +74,11 @@ function readChecked(file: TensorSource, name: string, wanted: Shape): Float32Ar
   return file.readFloat32(name);
 }
 
+/** What a draft must fit: which target it is, without its weights. */
+export type TargetIdentity = Pick<Target, "folder" | "config" | "identity">;
+
 /** Hash of a weight file, or of all shards that an index names. */
-async function hashWeights(path: string): Promise<string> {
+export async function hashWeights(path: string): Promise<string> {
   const placed = path.endsWith(".index.json")
     ? Object.values((await readJson(path)).weight_map as Record<string, string>)
     : undefined;
@@ -132,7 +135,7 @@ export function sharedHead(target: Target): Params {
  */
 export async function readDraft(
   folder: string,
-  { target }: { target?: Target } = {},
+  { target }: { target?: TargetIdentity } = {},
 ): Promise<Draft> {
   const path = join(folder, "model.safetensors"), settings = join(folder, "config.json");
   if (!existsSync(settings)) {
@@ -164,7 +167,12 @@ export async function readDraft(
   return { config, parameters, tokens };
 }
 
-function checkFits(folder: string, draft: DraftConfig, { folder: name, config, identity }: Target) {
+/** @throws when a draft does not fit a target, or was trained for another. */
+export function checkFits(
+  folder: string,
+  draft: DraftConfig,
+  { folder: name, config, identity }: TargetIdentity,
+) {
   for (const key of ["width", "vocabulary"] as const) {
     if (draft[key] !== config[key]) {
       throw new Error(
@@ -203,17 +211,24 @@ export function placeDraft(
   return weights;
 }
 
-/** Writes a draft's weights and configuration into an existing folder, under the published names. */
+/** Types that a draft's parameters may be stored in. */
+export type StoredType = "F32" | "F16" | "BF16";
+
+/**
+ * Writes a draft's weights and configuration into an existing folder, under the published names; `frozen` are
+ * tensors of the target that stand beside them.
+ */
 export async function writeDraft(
   folder: string,
-  { config, parameters, tokens, dtype = "F32" }: Draft & { dtype?: "F32" | "F16" },
+  { config, parameters, tokens, dtype = "F32", frozen = {} }: Draft & {
+    dtype?: StoredType;
+    frozen?: Record<string, TensorToWrite>;
+  },
 ): Promise<void> {
-  const tensors: Record<string, TensorToWrite> = Object.fromEntries(
-    Object.entries(draftShapes(config)).map(([name, shape]) => [
-      name,
-      { shape, data: parameters[name], dtype },
-    ]),
-  );
+  const tensors: Record<string, TensorToWrite> = { ...frozen };
+  for (const [name, shape] of Object.entries(draftShapes(config))) {
+    tensors[name] = { shape, data: parameters[name], dtype };
+  }
   if (tokens !== undefined) {
     const known = new Uint8Array(config.vocabulary);
     tokens.forEach((t) => known[t] = 1);

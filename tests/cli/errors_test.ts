@@ -172,3 +172,21 @@ Deno.test("taps that are no layers, and a folder without shards to convert, are 
     });
   });
 });
+
+Deno.test("a draft of another target is not exported, and no folder in use is written over", async () => {
+  await inFolder(async (folder) => {
+    await randomDraft(folder, { target: "0123456789abcdef" });
+    await refuses(folder, {
+      task: "export",
+      args: ["--draft", "draft"],
+      error: /Cannot use draft draft with target .*it was trained for target 0123456789abcdef/,
+    });
+    const { code, stderr } = await runTask(folder, {
+      task: "export",
+      args: ["--draft", "draft", "--out", "data"],
+    });
+    assert.equal(code, 1);
+    assert.match(stderr, /^error: Cannot export to data: it holds target, wanted a new or empty/);
+    await Deno.stat(join(folder, "data/target/config.json"));
+  });
+});

@@ -35,6 +35,9 @@ type CompositeRule<O extends CompositeName> = (
 
 /** Collects ONNX nodes and initialisers while the table is walked. */
 class Emitter {
+  /** @param standard Operators of the ONNX standard only, for other runtimes than ONNX Runtime. */
+  constructor(readonly standard: boolean) {}
+
   readonly nodes: OnnxNode[] = [];
   readonly initializers: OnnxInitializer[] = [];
   #count = 0;
@@ -161,7 +164,11 @@ const primitives: { [O in PrimitiveName]: Rule<O> } = {
       alpha: { float: alpha },
     };
     if (n.shape.length === 2) return e.one("Gemm", [a, b], attrs);
-    return e.one("FusedMatMul", [a, b], attrs, MICROSOFT);
+    if (!e.standard) return e.one("FusedMatMul", [a, b], attrs, MICROSOFT);
+    const perm = n.shape.map((_, i) => i).toSpliced(-2, 2, n.shape.length - 1, n.shape.length - 2);
+    const turn = (x: string) => e.one("Transpose", [x], { perm: { ints: perm } });
+    const product = e.one("MatMul", [transA ? turn(a) : a, transB ? turn(b) : b]);
+    return alpha === 1 ? product : e.one("Mul", [product, e.number(alpha)]);
   },
   gather: (_, xs, e) => e.one("Gather", xs, { axis: { int: 0 } }),
   takeAlong: (n, xs, e) => e.one("GatherElements", xs, { axis: { int: n.attrs.axis } }),
@@ -250,6 +257,15 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
   },
 };
 
+/** Composites whose native operator is ONNX Runtime's own: its names, some of them in the standard's domain. */
+const OWN_OPERATORS: ReadonlySet<CompositeName> = new Set<CompositeName>([
+  "silu",
+  "rmsNorm",
+  "rope",
+  "quantizedMatmul",
+  "treeAttention",
+]);
+
 /**
  * Can the native operator take these sizes? RotaryEmbedding wants one row of its tables for each of T rows.
  * GroupQueryAttention wants head sizes in steps of 16, several rows
@@ -274,10 +290,15 @@ export interface Lowered {
 
 /**
  * Lowers a program. Inputs named in `weights` become initialisers supplied from outside. The session's
- * outputs are the program's outputs, then its updates, each under `out:NAME` or `new:NAME`.
+ * outputs are the program's outputs, then its updates, each under `out:NAME` or `new:NAME`. `standard` keeps to
+ * the operators of the ONNX standard.
  */
-export function lower(program: Program, weights: ReadonlySet<string> = new Set()): Lowered {
-  const e = new Emitter(), results = new Map<Node, string[]>();
+export function lower(
+  program: Program,
+  weights: ReadonlySet<string> = new Set(),
+  { standard = false }: { standard?: boolean } = {},
+): Lowered {
+  const e = new Emitter(standard), results = new Map<Node, string[]>();
   const lowerNode = (root: Node): string[] => {
     const known = results.get(root);
     if (known !== undefined) return known;
@@ -292,7 +313,8 @@ export function lower(program: Program, weights: ReadonlySet<string> = new Set()
       return [(primitives[n.op as PrimitiveName] as Rule<PrimitiveName>)(n as never, inputs, e)];
     }
     const native = natives[n.op] as CompositeRule<CompositeName> | undefined;
-    if (native !== undefined && fits(n)) return native(n as never, inputs, e);
+    const mayUse = !standard || !OWN_OPERATORS.has(n.op);
+    if (native !== undefined && mayUse && fits(n)) return native(n as never, inputs, e);
     return expand(n).map((x) => lowerNode(x)[0]);
   };
   for (const n of program.order) lowerNode(n);

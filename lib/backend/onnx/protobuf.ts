@@ -36,6 +36,8 @@ export interface OnnxModel {
   initializers: readonly OnnxInitializer[];
   inputs: readonly OnnxValueInfo[];
   outputs: readonly OnnxValueInfo[];
+  /** Operator sets beside the standard one; com.microsoft's if not said. */
+  domains?: readonly string[];
 }
 
 /** Element type codes of TensorProto.DataType. */
@@ -105,6 +107,7 @@ export function encodeModel(model: OnnxModel): Uint8Array<ArrayBuffer> {
   for (const v of model.outputs) graph.message(12, valueInfo(v));
   const opset = (domain: string, version: number) =>
     new Message().string(1, domain).int(2, version);
-  return new Message().int(1, IR_VERSION).message(7, graph)
-    .message(8, opset("", OPSET)).message(8, opset("com.microsoft", 1)).finish();
+  const whole = new Message().int(1, IR_VERSION).message(7, graph).message(8, opset("", OPSET));
+  for (const domain of model.domains ?? ["com.microsoft"]) whole.message(8, opset(domain, 1));
+  return whole.finish();
 }
