@@ -242,6 +242,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/bench/peers.ts": "tests/bench/training_peers_test.ts",
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
   "lib/cli/decoding_options.ts": "tests/cli/command_test.ts",
+  "lib/model/export_readme.ts": "tests/model/export_test.ts",
   "lib/cli/watchers.ts": "tests/report/tensorboard_test.ts and mlflow_test.ts test what it opens",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
   "lib/cli/eval.ts": "tests/cli/errors_test.ts",

@@ -1,6 +1,5 @@
 /** The recipe's checks and the learning rate over a run. */
 import assert from "node:assert/strict";
-import type { DraftConfig } from "../../lib/model/config.ts";
 import {
   checkRecipe,
   DEFAULT_RECIPE,
@@ -105,45 +104,41 @@ Deno.test("runs shorter than the warm-up only rise, and without one start at the
   assert.equal(learningRateAt(1, { recipe: sudden, total: 4 }), 0.75);
 });
 
-const TAPS = tinyDraftConfig(undefined, {
-  fusion: "taps",
-  head: "single",
-  taps: [0, 1],
-  draftVocabulary: 3,
-});
-const EAGLE3 = { mask: "none", weights: LOSS_WEIGHTS.tokens } as const;
-
-Deno.test("choices that contradict each other are refused with the reason", () => {
-  const refused: [Partial<Recipe>, RegExp, DraftConfig?][] = [
-    [
-      { packing: true, attention: "upstream" },
-      /packing with attention "upstream": it gives weight/,
-    ],
-    [{ packing: true, mask: "upstream" }, /packing with mask "upstream": it rolls/],
-    [{ ...EAGLE3, feedback: "predict" }, /feedback "predict" with fusion "taps"/, TAPS],
-    [{ ...EAGLE3, attention: "upstream" }, /attention "upstream" with fusion "taps"/, TAPS],
-    [{ ...EAGLE3, mask: "paper" }, /mask "paper" with fusion "taps"/, TAPS],
-    [
-      { ...EAGLE3, weights: LOSS_WEIGHTS.code },
-      /feature or top-K weights with fusion "taps"/,
-      TAPS,
-    ],
-    [{ noise: -1 }, /noise -1: wanted 0 or more, or "length-scaled"/],
-    [{ average: 1 }, /average 1: wanted at least 0 and less than 1/],
-    [{ accumulate: 0 }, /accumulate 0/],
-    [{ weights: { feature: -1, token: 1, topK: 0 } }, /feature weight -1: wanted 0 or more/],
-  ];
-  for (const [changes, message, config] of refused) {
-    assert.throws(() => checkRecipe({ ...DEFAULT_RECIPE, ...changes }, config), message);
+Deno.test("settings that contradict each other are refused with the reason", () => {
+  const taps = tinyDraftConfig(undefined, {
+    fusion: "taps",
+    head: "single",
+    taps: [0, 1],
+    draftVocabulary: 12,
+  });
+  for (const [changes, wanted, reason] of CONTRADICTIONS) {
+    const recipe = { ...DEFAULT_RECIPE, ...changes };
+    assert.throws(() => checkRecipe(recipe, wanted ? taps : undefined), reason);
+    // Each of the two is fine without the other: for another draft, or without packing.
+    checkRecipe({ ...recipe, packing: false }, tinyDraftConfig());
   }
-  checkRecipe({ ...DEFAULT_RECIPE, ...EAGLE3 }, TAPS);
+  checkRecipe({ ...DEFAULT_RECIPE, ...TAPS, packing: true }, taps);
+  checkRecipe({ ...DEFAULT_RECIPE, packing: true }, tinyDraftConfig());
 });
 
-Deno.test("a cosine falls slowly, then quickly, then slowly; constant does not fall", () => {
-  const recipe = { ...DEFAULT_RECIPE, learningRate: 2, warmup: 10, schedule: "cosine" as const };
-  const at = (step: number) => learningRateAt(step, { recipe, total: 30 });
-  assert.deepEqual([5, 10, 20, 30].map((s) => Math.round(1e9 * at(s)) / 1e9), [1, 2, 1, 0]);
-  assert.ok(at(12) > 1.9 && at(28) < 0.1);
-  const flat = { ...recipe, schedule: "constant" as const };
-  assert.equal(learningRateAt(30, { recipe: flat, total: 30 }), 2);
+Deno.test("cosine falls slowly at both ends and meets the line half way; constant does not fall", () => {
+  const recipe = { ...DEFAULT_RECIPE, learningRate: 2, warmup: 10 };
+  const at = (schedule: Recipe["schedule"], step: number) =>
+    learningRateAt(step, { recipe: { ...recipe, schedule }, total: 30 });
+  for (const schedule of ["linear", "cosine", "constant"] as const) {
+    assert.deepEqual([1, 5, 10].map((step) => at(schedule, step)), [0.2, 1, 2]);
+  }
+  const close = (found: number, wanted: number) =>
+    assert.ok(Math.abs(found - wanted) < 1e-12, `${found}, wanted ${wanted}`);
+  close(at("cosine", 20), 1);
+  close(at("cosine", 15), 1 + Math.SQRT1_2);
+  close(at("cosine", 25), 1 - Math.SQRT1_2);
+  close(at("cosine", 30), 0);
+  for (let step = 10; step < 30; step++) assert.ok(at("cosine", step) > at("cosine", step + 1));
+  for (const step of [11, 20, 30]) assert.equal(at("constant", step), 2);
+  // Without warm-up, and with one as long as the run.
+  const quick = { ...recipe, warmup: 0, schedule: "constant" } as const;
+  assert.equal(learningRateAt(1, { recipe: quick, total: 30 }), 2);
+  const long = { ...recipe, warmup: 30, schedule: "cosine" } as const;
+  assert.equal(learningRateAt(30, { recipe: long, total: 30 }), 2);
 });

@@ -1,114 +1,151 @@
-/** A training of several steps: each goes on from the draft and the data of the one before, none is run twice. */
+/**
+ * A whole training: steps follow each other in drafts and data, a finished one is not run again, and a training
+ * that is started again at any point ends with the same bits.
+ */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
-import { fromHalf, toHalf } from "../../lib/io/float16.ts";
-import type { Draft } from "../../lib/model/load.ts";
+import type { Examples } from "../../lib/data/features.ts";
+import { type Draft, readDraft } from "../../lib/model/load.ts";
 import type { StagedEvent } from "../../lib/report/events.ts";
+import { planRun } from "../../lib/train/batches.ts";
 import { initialDraft } from "../../lib/train/initial.ts";
 import { DEFAULT_RECIPE, type Recipe } from "../../lib/train/recipe.ts";
 import { type StepsOptions, trainSteps } from "../../lib/train/steps.ts";
-import { train } from "../../lib/train/train.ts";
-import { tinyDraftConfig, tinyTarget } from "../model/tiny.ts";
-import { learnable } from "./tiny_run.ts";
+import { tinyDraftConfig } from "../model/tiny.ts";
+import { LENGTHS, sameBits, withRun } from "./tiny_run.ts";
 
-const CONFIG = tinyDraftConfig(undefined, { target: "tiny-1" });
-const RECIPES: Recipe[] = [1, 2].map((passes) => ({
+const START = initialDraft(tinyDraftConfig(undefined, { target: "tiny-1" }), { seed: 3 });
+const BASE: Recipe = {
   ...DEFAULT_RECIPE,
-  passes,
-  epochs: 0.5,
+  epochs: 1,
   rows: 128,
+  maxLength: 64,
   warmup: 1,
-}));
-const START = initialDraft(CONFIG, { seed: 3 });
+  schedule: "constant",
+  seed: 5,
+};
+const RECIPES: Recipe[] = [{ ...BASE, epochs: 0.5 }, { ...BASE, passes: 2, epochs: 0.75 }];
 
-async function withRun(use: (options: StepsOptions) => Promise<void>): Promise<void> {
-  using backend = await openOnnxBackend({ threads: 1 });
-  const target = tinyTarget(backend), folder = await Deno.makeTempDir();
-  const examples = learnable(target, [30, 41, 12, 50, 64, 33, 20, 44]);
-  try {
-    await use({ backend, target, examples, folder });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-async function runAll(options: StepsOptions, enough: (e: StagedEvent) => boolean = () => false) {
-  const run = trainSteps(START, RECIPES, options), events: StagedEvent[] = [];
+/** Runs until `enough` says so, then leaves the loop as `break` does. */
+async function steps(
+  options: StepsOptions,
+  { recipes = RECIPES, enough = () => false, draft = START }: {
+    recipes?: Recipe[];
+    enough?: (event: StagedEvent) => boolean;
+    draft?: Draft;
+  } = {},
+): Promise<{ events: StagedEvent[]; draft: Draft | undefined }> {
+  const run = trainSteps(draft, recipes, options), events: StagedEvent[] = [];
   for (;;) {
     const { done, value } = await run.next();
-    if (done) return { events, draft: value as Draft | undefined };
+    if (done) return { events, draft: value };
     events.push(value);
-    if (enough(value)) {
-      await run.return(undefined as never);
-      return { events, draft: undefined };
-    }
+    if (!enough(value)) continue;
+    await run.return(undefined as never);
+    return { events, draft: undefined };
   }
 }
 
-Deno.test("steps follow one another on one stream of data, from draft to draft", () =>
+const kinds = (events: StagedEvent[]) => events.map(({ stage, event }) => `${stage} ${event.type}`);
+
+/** The same examples, and which were read in which order. */
+function watched(examples: Examples): { examples: Examples; read: number[] } {
+  const read: number[] = [];
+  const one = (index: number) => {
+    read.push(index);
+    return examples.read(index);
+  };
+  return { examples: { ...examples, read: one }, read };
+}
+
+Deno.test("each step begins with the draft of the one before, and leaves draft, metrics and checkpoints", () =>
   withRun(async (options) => {
-    const { events, draft } = await runAll(options);
-    const losses = events.flatMap(({ stage, event }) =>
-      event.type === "step" ? [[stage, event.step, event.loss]] : []
-    );
-    // Eight examples, two a batch: two updates for each half of the epoch.
-    assert.deepEqual(losses.map(([stage, step]) => [stage, step]), [[1, 1], [1, 2], [2, 1], [
-      2,
-      2,
-    ]]);
-    assert.deepEqual((await readdir(options.folder)).sort(), ["step-1", "step-2"]);
-    const rows = (await readFile(join(options.folder, "step-2/metrics.jsonl"), "utf8")).trim()
-      .split("\n").map((line) => JSON.parse(line));
-    assert.deepEqual(rows.filter((r) => r.type === "step").map((r) => r.loss), [
-      losses[2][2],
-      losses[3][2],
+    const { folder, target } = options, { events, draft } = await steps(options);
+    assert.deepEqual(kinds(events), [
+      ...["1 step", "1 step", "1 checkpoint", "1 finished"],
+      ...["2 step", "2 step", "2 step", "2 checkpoint", "2 finished"],
     ]);
-
-    // By hand: the second step begins in the middle of the epoch, from the first one's draft in 16 bits.
-    const folder = join(options.folder, "by-hand"), [one, two] = RECIPES;
-    const drive = async (draft: Draft, recipe: Recipe, start: number) => {
-      const run = train(draft, { ...options, recipe, start, folder: join(folder, `${start}`) });
-      for (;;) {
-        const { done, value } = await run.next();
-        if (done) return value as Draft;
-      }
-    };
-    const first = await drive(START, one, 0);
-    const last = await drive(first, two, 0.5);
-    for (const [name, values] of Object.entries(last.parameters)) {
-      assert.deepEqual(draft!.parameters[name], values, name);
+    assert.deepEqual((await readdir(folder)).sort(), ["step-1", "step-2"]);
+    for (const stage of [1, 2]) {
+      const place = join(folder, `step-${stage}`);
+      const files = ["checkpoints", "draft", "metrics.jsonl"];
+      assert.deepEqual((await readdir(place)).sort(), files);
+      const lines = (await readFile(join(place, "metrics.jsonl"), "utf8")).trim().split("\n");
+      const own = events.filter((e) => e.stage === stage).map((e) => e.event).slice(0, -1);
+      assert.deepEqual(lines.map((line) => JSON.parse(line)), own);
     }
-    assert.notDeepEqual(
-      fromHalf(toHalf(first.parameters["fc.fc.weight"])),
-      last.parameters["fc.fc.weight"],
-    );
+    const first = await readDraft(join(folder, "step-1/draft"), { target });
+    const last = await readDraft(join(folder, "step-2/draft"), { target });
+    assert.ok(sameBits(draft, last), "the draft that is returned is the one on disk");
+    assert.ok(!sameBits(first, last));
+    // Alone, from the first step's draft and after its data, the second step does the same.
+    const alone = { ...options, folder: join(folder, "alone"), start: 0.5 };
+    const second = await steps(alone, { recipes: [RECIPES[1]], draft: first });
+    assert.ok(sameBits(second.draft, last), "the second step begins elsewhere");
   }));
 
-Deno.test("what is finished is not run again, what was left goes on to the same draft", () =>
+Deno.test("a finished step is not run again, one cut short goes on, and the bits are the same", () =>
   withRun(async (options) => {
-    const whole = await runAll({ ...options, folder: join(options.folder, "whole") });
-    const folder = join(options.folder, "parts");
-    await runAll({ ...options, folder }, (e) => e.stage === 2 && e.event.type === "step");
-    const rest = await runAll({ ...options, folder });
-    const kinds = rest.events.map(({ stage, event }) =>
-      `${stage} ${event.type}${event.type === "finished" && event.before ? " before" : ""}`
-    );
-    assert.deepEqual(kinds, ["1 finished before", "2 step", "2 checkpoint", "2 finished"]);
-    const again = await runAll({ ...options, folder });
-    assert.deepEqual(again.events.map((e) => e.event.type), ["finished", "finished"]);
-    const bits = (draft?: Draft) => toHalf(draft!.parameters["fc.fc.weight"]);
-    assert.deepEqual(bits(again.draft), bits(whole.draft));
+    const whole = await steps({ ...options, folder: join(options.folder, "whole") });
+    const moments: Record<string, (e: StagedEvent) => boolean> = {
+      "in the first step": ({ stage, event }) => stage === 1 && event.type === "step",
+      "between the steps": ({ stage, event }) => stage === 1 && event.type === "finished",
+      "in the second step": ({ stage, event }) => stage === 2 && event.type === "step",
+    };
+    for (const [name, enough] of Object.entries(moments)) {
+      const again = { ...options, folder: join(options.folder, name) };
+      const before = await steps(again, { enough });
+      const { events, draft } = await steps(again), [first] = events;
+      assert.equal(first.event.type === "finished" && first.event.before, !name.includes("first"));
+      const done = [...before.events, ...events].filter(({ event }) => event.type === "step");
+      assert.equal(done.length, 5, `${name}: no update is made twice`);
+      assert.ok(sameBits(draft, whole.draft), `${name}: parameters differ`);
+    }
+    const { events, draft } = await steps({ ...options, folder: join(options.folder, "whole") });
+    assert.deepEqual(kinds(events), ["1 finished", "2 finished"]);
+    assert.ok(events.every(({ event }) => event.type === "finished" && event.before));
+    assert.ok(sameBits(draft, whole.draft));
   }));
 
-Deno.test("a recipe that contradicts itself stops the training before its first step", () =>
+Deno.test("steps read on where the one before stopped, from `start` on", () =>
   withRun(async (options) => {
-    const run = trainSteps(
-      START,
-      [RECIPES[0], { ...RECIPES[1], packing: true, mask: "upstream" }],
-      options,
-    );
-    await assert.rejects(run.next(), /packing with mask "upstream"/);
+    const { folder } = options;
+    for (const start of [0, 0.5, 2]) {
+      const { examples, read } = watched(options.examples), place = join(folder, `from ${start}`);
+      const now = { ...options, examples, start, folder: place };
+      const wanted = (from: number, epochs: number) =>
+        planRun(LENGTHS, { ...BASE, start: from, epochs }).flatMap(({ plan }) => plan.rows.flat());
+      await steps(now, { enough: ({ event }) => event.type === "finished" });
+      assert.deepEqual(read, wanted(start, 0.5), `first step from ${start}`);
+      // The finished step is not read again, and the second one does not begin anew.
+      read.length = 0;
+      await steps(now);
+      assert.deepEqual(read, wanted(start + 0.5, 0.75), `second step from ${start}`);
+    }
+  }));
+
+Deno.test("a recipe that contradicts itself is refused before the first step", () =>
+  withRun(async (options) => {
+    const recipes = [RECIPES[0], { ...RECIPES[1], passes: 70 }];
+    await assert.rejects(steps(options, { recipes }), /70 passes on 64 tokens/);
     assert.deepEqual(await readdir(options.folder), []);
+  }));
+
+Deno.test("an aborted training keeps its place and makes no draft", () =>
+  withRun(async (options) => {
+    const abort = new AbortController();
+    const { events, draft } = await steps({ ...options, signal: abort.signal }, {
+      enough: () => {
+        abort.abort();
+        return false;
+      },
+    });
+    assert.deepEqual(kinds(events), ["1 step"]);
+    assert.ok(!sameBits(draft, START), "the draft so far is returned");
+    assert.ok(!existsSync(join(options.folder, "step-1/draft")));
+    const rest = await steps(options);
+    const whole = await steps({ ...options, folder: join(options.folder, "whole") });
+    assert.ok(sameBits(rest.draft, whole.draft));
   }));
