@@ -243,7 +243,6 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/decoding_options.ts": "tests/cli/command_test.ts",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
   "lib/cli/eval.ts": "tests/cli/errors_test.ts",
-  "lib/cli/export.ts": "tests/cli/errors_test.ts",
   "lib/cli/train.ts": "tests/cli/errors_test.ts",
 };
 

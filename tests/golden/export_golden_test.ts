@@ -144,6 +144,12 @@ for (const name of NAMES) {
   }
 }
 
+Deno.test("export-griffin: its names are those of the authors' own module", () => {
+  using ours = openSafetensors(join(OWN, "export-griffin", "model.safetensors"));
+  using theirs = openSafetensors(join(import.meta.dirname!, "upstream", "draft-gqa.safetensors"));
+  assert.deepEqual(ours.names.toSorted(), theirs.names.toSorted());
+});
+
 Deno.test("export-fspad: other loss weights are told from the stored ones", async () => {
   const set = await golden("export-fspad");
   using backend = await openOnnxBackend({ threads: 1 });
