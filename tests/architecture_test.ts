@@ -246,7 +246,6 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/watchers.ts": "tests/report/tensorboard_test.ts and mlflow_test.ts test what it opens",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
   "lib/cli/eval.ts": "tests/cli/errors_test.ts",
-  "lib/cli/export.ts": "tests/cli/errors_test.ts",
   "lib/cli/train.ts": "tests/cli/errors_test.ts",
 };
 

@@ -71,7 +71,7 @@ export function onnxSizes(
  * @throws when sizes do not fit the draft, or a model is too large for a file.
  */
 export function draftModels(
-  { draft, shared }: { draft: Draft; shared: SharedMatrices },
+  { draft, shared }: { draft: Draft; shared: Pick<SharedMatrices, "embedding" | "head"> },
   { embed, fused = false, half = false, ...options }: OnnxOptions & { embed: EmbedModel },
 ): OnnxFiles {
   const { config, parameters, tokens } = draft, sizes = onnxSizes(config, options);

@@ -72,15 +72,18 @@ function placeWeights(
   return { initializers: placed, casts, same };
 }
 
-/** @throws when the weights are more than a file can hold. */
-function checkSize(program: Program, { weights, half }: Pick<EmbedOptions, "weights" | "half">) {
-  const arrays = new Set<HostArray>();
+/** @throws when the values of a model are more than a file can hold. */
+function checkSize(
+  initializers: readonly OnnxInitializer[],
+  { weights, half }: { weights: EmbedOptions["weights"]; half: boolean },
+): void {
+  const arrays = new Set<ArrayBufferView>();
   let bytes = 0;
-  for (const [name, { shape, dtype }] of Object.entries(program.inputs)) {
-    const data = weights[name];
-    if (data === undefined || arrays.has(data)) continue;
+  for (const { name, type, shape, data = weights[name] } of initializers) {
+    if (arrays.has(data)) continue;
     arrays.add(data);
-    bytes += half && dtype === "f32" && shape.length > 1 ? data.byteLength / 2 : data.byteLength;
+    const halved = half && weights[name] !== undefined && type === "f32" && shape.length > 1;
+    bytes += halved ? data.byteLength / 2 : data.byteLength;
   }
   if (bytes <= LARGEST) return;
   const size = (bytes / 2 ** 30).toFixed(2);
@@ -100,8 +103,8 @@ export function embedModel(
   program: Program,
   { weights, names = {}, fused = false, half = false }: EmbedOptions,
 ): EmbeddedModel {
-  checkSize(program, { weights, half });
   const { model } = lower(program, new Set(Object.keys(weights)), { standard: !fused });
+  checkSize(model.initializers, { weights, half });
   const { initializers, casts, same } = placeWeights(model.initializers, { weights, half });
   const rename = (name: string) =>
     same.get(name) ?? names[name] ?? name.replace(/^out:/, "").replace(/^new:/, "new_");
