@@ -27,6 +27,8 @@ export interface CurvesOptions {
   /** Of validations: points, joined by thin lines. The same colours in the same order. */
   validation?: readonly Curve<ValidationEvent>[];
   yaxis?: Layout;
+  /** Show the range where nine tenths of the points lie: the first updates are far from all others. */
+  focus?: boolean;
   /** Show the spread of each bin; for figures of one curve. */
   band?: boolean;
   /** Points of a curve, all stages together, at most (about). */
@@ -106,13 +108,23 @@ function bandTraces(stages: readonly Point[][]): Record<string, unknown>[] {
 /** Four significant digits: losses and learning rates share no scale. */
 const short = (value: number) => Number(value.toPrecision(4));
 
+/** From the lowest twentieth to the highest, and a tenth of that on both sides. */
+function focusOf(values: readonly number[]): [number, number] {
+  const low = quantile(values, 0.05), high = quantile(values, 0.95);
+  const room = 0.1 * (high - low) || 0.01;
+  return [low - room, high + room];
+}
+
 /** A dotted line before the first update of stage 2, 3 ..., with its name; none for a single stage. */
 function stageMarks(offsets: readonly number[]): Layout {
   const begins = offsets.slice(1, -1);
   if (begins.length === 0) return {};
   const line = { type: "line", yref: "paper", y0: 0, y1: 1, line: { color: GREY, dash: "dot" } };
-  const label = { yref: "paper", y: 1, yanchor: "top", xanchor: "left", showarrow: false };
+  const label = { yref: "paper", y: 1, yanchor: "bottom", xanchor: "left", showarrow: false };
+  const legend = { orientation: "h", x: 0, y: 1.1, yanchor: "bottom", traceorder: "normal" };
   return {
+    legend, // above the names of the stages
+    margin: { t: 28, r: 24, b: 48, l: 56 },
     shapes: begins.map((x) => ({ ...line, x0: x, x1: x })),
     annotations: [0, ...begins].map((x, i) => ({ ...label, x, text: `stage ${i + 1}` })),
   };
@@ -121,9 +133,9 @@ function stageMarks(offsets: readonly number[]): Layout {
 /** Curves of updates and validations over the whole training. Without any value: no traces. */
 export function trainingFigure(
   stages: Stages,
-  { title, y, training = [], validation = [], yaxis = {}, band = false, points = 300 }:
-    CurvesOptions,
+  { title, y, training = [], validation = [], ...options }: CurvesOptions,
 ): Figure {
+  const { yaxis = {}, band = false, focus = false, points = 150 } = options;
   const offsets = offsetsOf(stages);
   const steps = stages.map((s) => s.filter((e) => e.type === "step"));
   const checks = stages.map((s) => s.filter((e) => e.type === "validation"));
@@ -134,7 +146,7 @@ export function trainingFigure(
     points: pointsOf(steps, { value, offsets, size }),
   }));
   const dots = validation.map(({ name, value }, i) => ({
-    name: training.length > 0 ? `${name}, validation` : name,
+    name: training.some((t) => t.name === name) ? `${name}, validation` : name,
     color: COLORS[i],
     points: pointsOf(checks, { value, offsets, size: 1 }),
   }));
@@ -148,25 +160,38 @@ export function trainingFigure(
   const shown = lines.filter(has), checked = dots.filter(has);
   const data = [
     ...(band && size > 1 ? shown.flatMap((l) => bandTraces(l.points)) : []),
-    ...shown.map((l) => ({ ...trace(l), mode: "lines", line: { color: l.color, width: 1.5 } })),
+    ...shown.map((l) => ({
+      ...trace(l),
+      mode: "lines",
+      // Noisy; where there are validations, these speak.
+      opacity: checked.length > 0 ? 0.5 : 1,
+      line: { color: l.color, width: 1.5 },
+    })),
     ...checked.map((d) => ({
       ...trace(d),
       mode: "lines+markers",
       line: { color: d.color, width: 1, dash: shown.length > 0 ? "dot" : "solid" },
-      marker: { color: d.color, size: 7 },
+      marker: { color: d.color, size: 6 },
+      // Pass n has the colour of the line of pass n.
+      showlegend: shown.length === 0 || validation.length === 1,
     })),
   ];
   const stageOf = (x: number) => offsets.findLastIndex((o) => o < x) + 1;
   const rows = [...shown, ...checked].flatMap(({ name, points }) =>
     points.flat().map((p) => ({ ...p, name }))
   );
+  const range = focus && rows.length > 0 ? { range: focusOf(rows.map((r) => r.y)) } : {};
   return {
     title,
     data,
     layout: layout({
       xaxis: axis("update", { range: [0, Math.max(1, offsets.at(-1)!)] }),
-      yaxis: axis(y, yaxis),
-    }, { showlegend: shown.length + checked.length > 1, ...stageMarks(offsets) }),
+      yaxis: axis(y, { ...yaxis, ...range }),
+    }, {
+      showlegend: Math.max(training.length, validation.length) > 1 ||
+        (shown.length > 0 && checked.length > 0),
+      ...stageMarks(offsets),
+    }),
     table: [
       ["curve", "stage", "update", "median", "tenth", "nine tenths"],
       ...rows.map((r) => [r.name, stageOf(r.x), r.x, short(r.y), short(r.low), short(r.high)]),

@@ -41,19 +41,19 @@ export function stageRows(stages: Stages): (string | number)[][] {
     const { tau } = check ?? {};
     return [
       i + 1,
-      step === undefined ? NONE : `${step.step}/${step.total}`,
+      step === undefined ? NONE : step.step < step.total ? `${step.step}/${step.total}` : step.step,
       digits(step?.loss, 3),
       digits(check?.loss, 3),
       tau === undefined ? NONE : withInterval(tau.value, [tau.low, tau.high]),
       passes.map((p) => percent(p.top1)).join(" / ") || NONE,
       passes.map((p) => percent(p.top10)).join(" / ") || NONE,
       percent(passes.at(-1)?.misaligned),
-      best === undefined ? NONE : best.step === check?.step ? "the last" : `update ${best.step}`,
+      best === undefined ? NONE : best.step === check?.step ? "last" : best.step,
       speeds.length > 0 ? Math.round(quantile(speeds, 0.5)) : NONE,
     ];
   });
-  const heading = ["stage", "updates", "loss", "validation loss", "tau", "top-1 % by pass"];
-  const more = ["top-10 % by pass", "misaligned %", "best validation", "tokens/s"];
+  const heading = ["stage", "updates", "loss", "val. loss", "tau", "top-1 %"];
+  const more = ["top-10 %", "misaligned %", "best at", "tokens/s"];
   return [[...heading, ...more], ...rows];
 }
 
@@ -74,7 +74,7 @@ const SHARE = { tickformat: ".0%" };
 /** tau of validations with whiskers: an interval that holds two points says that they may be one. */
 function tauFigure(stages: Stages): Figure {
   const figure = trainingFigure(stages, {
-    title: "Acceptance length (tau) on validation prompts, 95 % interval",
+    title: "tau on validation prompts, 95 % interval",
     y: "tokens a target forward",
     validation: [{ name: "tau", value: (e) => e.tau?.value }],
   });
@@ -105,6 +105,7 @@ function accuracyFigures(stages: Stages): Figure[] {
       training: byPass<StepEvent>(stages, key),
       validation: byPass<ValidationEvent>(stages, key),
       yaxis: SHARE,
+      focus: true,
     });
   });
 }
@@ -114,7 +115,7 @@ function lossFigure(stages: Stages): Figure {
     title: "Loss, summed over passes",
     y: "loss",
     training: [{ name: "training", value: (e) => e.loss }],
-    validation: [{ name: "loss", value: (e) => e.loss }],
+    validation: [{ name: "validation", value: (e) => e.loss }],
     yaxis: { rangemode: "tozero" },
     band: true,
   });
@@ -128,6 +129,7 @@ function alignmentFigures(stages: Stages): Figure[] {
       training: byPass<StepEvent>(stages, "misaligned"),
       validation: byPass<ValidationEvent>(stages, "misaligned"),
       yaxis: SHARE,
+      focus: true,
     }),
     trainingFigure(stages, {
       title: "Rows that the alignment mask keeps",
@@ -148,7 +150,11 @@ function healthFigures(stages: Stages): Figure[] {
       band: true,
     });
   return [
-    single("Gradient norm", (e) => e.gradientNorm, { type: "log", rangemode: "normal" }),
+    single("Gradient norm", (e) => e.gradientNorm, {
+      type: "log",
+      rangemode: "normal",
+      dtick: "D2",
+    }),
     single("Learning rate", (e) => e.learningRate, { exponentformat: "e" }),
     single("Tokens a second", (e) => e.tokensPerSecond),
     single("Parameter norm", (e) => e.parameterNorm),
@@ -190,8 +196,9 @@ export function trainingPage(
       heading: "Result",
       text: [
         findings(stages),
-        "Numbers of a stage are its last; shares are of validation rows where there was a validation. " +
-        "tau counts tokens a target forward, the extra token included, brackets are 95 % intervals.",
+        "Numbers of a stage are its last, of validation where there was one; of pass 1 / pass 2 / ... where " +
+        "there are several. tau counts tokens a target forward, the extra token included; brackets are 95 % " +
+        "intervals. In the curves thin lines are training, points are validation.",
       ].join(" ").trim(),
       table: stageRows(stages),
       figures: [tauFigure(stages), ...accuracyFigures(stages), lossFigure(stages)].filter(isDrawn),
