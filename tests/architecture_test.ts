@@ -228,6 +228,7 @@ Deno.test("files: each opens with what it is", () => {
 const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/mod.ts": "its examples are run by deno task ok",
   "lib/report/events.ts": "types only",
+  "lib/report/figure_layout.ts": "tests/report/figures_test.ts",
   "lib/graph/node.ts": "tests/graph/ops_test.ts",
   "lib/backend/backend.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/backend.ts": "tests/backend/agreement_test.ts",

@@ -1,9 +1,10 @@
 /**
  * Figures as pure functions from rows to Plotly JSON. They draw nothing: `page.ts` shows them, notebooks will.
- * Colours: Okabe and Ito's palette; grey text and no background, so that light and dark pages both serve.
+ * How they look: `figure_layout.ts`. Curves over all stages of a training: `training_figures.ts`.
  */
 import type { SuiteSummary } from "../eval/summary.ts";
 import type { TrainingEvent } from "./events.ts";
+import { axis, COLORS, GREY, type Layout, layout, round } from "./figure_layout.ts";
 
 /** A figure: Plotly traces and layout, and the numbers it shows as a table. */
 export interface Figure {
@@ -14,9 +15,6 @@ export interface Figure {
   table: (string | number)[][];
 }
 
-/** One colour a suite or a pass, the same in every figure. */
-const COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"];
-const GREY = "#7a7a7a", FAINT = "rgba(128,128,128,0.3)";
 /** Parts of a round; not the colours of suites. */
 const PARTS = [
   { name: "draft", key: "draftMs", color: "#56B4E9" },
@@ -24,35 +22,12 @@ const PARTS = [
   { name: "host", key: "hostMs", color: "#999999" },
 ] as const;
 
-type Layout = Record<string, unknown>;
-
-function axis(title: string, more: Layout = {}): Layout {
-  const grid = { gridcolor: FAINT, zerolinecolor: FAINT, automargin: true };
-  return { title: { text: title, font: { size: 13 } }, ...grid, ...more };
-}
-
-function layout(axes: { xaxis: Layout; yaxis: Layout }, more: Layout = {}): Layout {
-  return {
-    height: 320,
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    font: { color: GREY, family: "system-ui, sans-serif", size: 13 },
-    colorway: COLORS,
-    margin: { t: 16, r: 24, b: 48, l: 56 },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", traceorder: "normal" },
-    ...axes,
-    ...more,
-  };
-}
-
 /** A layout of one horizontal bar a suite, the first on top; long names have room at the left. */
 function barLayout(rows: readonly unknown[], { values, ...more }: Layout & { values: string }) {
   const suites = axis("", { autorange: "reversed", type: "category", ticksuffix: " " });
   const axes = { xaxis: axis(values, { rangemode: "tozero" }), yaxis: suites };
   return layout(axes, { height: 120 + 44 * rows.length, ...more });
 }
-
-const round = (x: number) => Math.round(x * 1000) / 1000;
 
 interface Bar {
   name: string;

@@ -3,11 +3,15 @@
  * terminals. The form for pages is in `page.ts`.
  */
 
-/** Which columns hold numbers (or texts that start like one) only, and are set to the right. */
+/**
+ * Which columns hold numbers only, and are set to the right: texts that start like one count, and a lone
+ * dash, which stands for a number that there is not.
+ */
 export function numericColumns(rows: readonly (readonly (string | number)[])[]): boolean[] {
   const [head, ...body] = rows;
+  const isNumber = (cell: string | number) => /^[-+]?[\d.]|^NaN$/.test(`${cell}`);
   return head.map((_, c) =>
-    body.length > 0 && body.every((r) => /^[-+]?[\d.]|^NaN$/.test(`${r[c]}`))
+    body.some((r) => isNumber(r[c])) && body.every((r) => isNumber(r[c]) || r[c] === "-")
   );
 }
 

@@ -26,6 +26,7 @@ Deno.test("a column is numeric if every cell starts like a number", () => {
   ]];
   assert.deepEqual(numericColumns(rows), [false, true, true, true, true]);
   assert.deepEqual(numericColumns([["a"], ["-"]]), [false]);
+  assert.deepEqual(numericColumns([["a"], ["-"], [2], ["-"]]), [true]);
   assert.deepEqual(numericColumns([["a"]]), [false]);
 });
 
