@@ -157,7 +157,6 @@ function healthFigures(stages: Stages): Figure[] {
     }),
     single("Learning rate", (e) => e.learningRate, { exponentformat: "e" }),
     single("Tokens a second", (e) => e.tokensPerSecond),
-    single("Parameter norm", (e) => e.parameterNorm),
     single("Resident memory, MB", (e) => e.memoryMegabytes),
   ];
 }
