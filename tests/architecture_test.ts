@@ -244,6 +244,8 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
   "lib/cli/decoding_options.ts": "tests/cli/command_test.ts",
   "lib/model/export_readme.ts": "tests/model/export_test.ts",
+  "lib/cli/watch.ts":
+    "tests/report/run_folder_test.ts and training_page_test.ts test what it shows",
   "lib/cli/watchers.ts": "tests/report/tensorboard_test.ts and mlflow_test.ts test what it opens",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
   "lib/cli/eval.ts": "tests/cli/errors_test.ts",

@@ -3,7 +3,9 @@
  * masks, features are not read. It prints nothing; `lib/cli/inspect.ts` does. The shards: `features.ts`; what
  * a mask promises: `lib/text/chat.ts`.
  */
-import { listShards, type Settings, type ShardsOf } from "./features.ts";
+import { encodePrompt } from "../text/chat.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { listShards, type Settings, type Shard, type ShardsOf } from "./features.ts";
 
 /** Counts over a folder of shards. */
 export interface Inspection {

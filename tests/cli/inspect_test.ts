@@ -7,7 +7,8 @@ import { loadTokenizer } from "../../lib/text/tokenizer.ts";
 import { inFolder, runTask, TARGET } from "./tasks.ts";
 
 async function writeData(folder: string): Promise<void> {
-  const tokenizer = await loadTokenizer(TARGET), of = { target: "0123456789abcdef", width: 2 };
+  const tokenizer = await loadTokenizer(TARGET);
+  const of = { target: "0123456789abcdef", width: 2, taps: [], storage: "f16" } as const;
   for (const set of ["train", "validation"]) {
     const writer = await openShardWriter(join(folder, set), { of });
     for (const [i, content] of ["It is three of them.", "Four, as before."].entries()) {
@@ -16,8 +17,8 @@ async function writeData(folder: string): Promise<void> {
         { role: "assistant", content },
       ]);
       if (set === "validation" && i === 1) mask.fill(0);
-      const features = new Uint16Array(ids.length * 2) as never;
-      await writer.append({ id: `${set}-${i}`, ids, mask, features });
+      const features = new Float32Array(ids.length * 2), tapped = new Float32Array(0);
+      await writer.append({ id: `${set}-${i}`, ids, mask, features, tapped });
     }
     await writer.flush();
   }

@@ -3,7 +3,15 @@ import { deepEqual, equal, match, rejects } from "node:assert/strict";
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { openShardWriter, type ShardsOf } from "../../lib/data/features.ts";
-import { inspectShards } from "../../lib/data/inspect.ts";
+import {
+  inspectMasks,
+  inspectShards,
+  maskFault,
+  promptEnding,
+  readRows,
+} from "../../lib/data/inspect.ts";
+import { encodeConversation } from "../../lib/text/chat.ts";
+import { loadTokenizer } from "../../lib/text/tokenizer.ts";
 
 Deno.test("examples, tokens, trained rows and lengths are counted over all shards", async () => {
   const folder = await Deno.makeTempDir(), settings = { seed: 1 };
@@ -86,14 +94,14 @@ Deno.test("faults and rows are found by the example's number over all shards", a
   const folder = await Deno.makeTempDir();
   try {
     const writer = await openShardWriter(folder, {
-      of: { target: "abc", width: 2 },
+      of: { target: "abc", width: 2, taps: [], storage: "f16" },
       shardExamples: 2,
     });
     for (let i = 0; i < 5; i++) {
       const ids = Int32Array.of(i, 7, 8, 3, 4, 5), mask = new Uint8Array(6);
       if (i !== 3) mask[2] = 1;
-      const features = new Uint16Array(12) as never;
-      await writer.append({ id: `e${i}`, ids, mask, features });
+      const features = new Float32Array(12), tapped = new Float32Array(0);
+      await writer.append({ id: `e${i}`, ids, mask, features, tapped });
     }
     await writer.flush();
     deepEqual(await inspectMasks(folder, { ending: ENDING }), [
