@@ -15,7 +15,7 @@ import { madeUp } from "./tiny_run.ts";
 const RECIPE: Recipe = {
   ...DEFAULT_RECIPE,
   passes: 2,
-  epochs: 20,
+  epochs: 12,
   rows: 128,
   maxLength: 64,
   warmup: 4,

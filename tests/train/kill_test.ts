@@ -85,7 +85,7 @@ function limited(size: number): string[] {
 /** Is killed ten times; `folder/whole` is the run that was left alone. */
 async function killTenTimes(folder: string): Promise<void> {
   const place = join(folder, "killed"), from = random(1, "kill");
-  const moments = from.shuffle(Array.from({ length: 34 }, (_, i) => i + 1)).slice(0, 10)
+  const moments = from.shuffle(Array.from({ length: 20 }, (_, i) => i + 1)).slice(0, 10)
     .sort((a, b) => a - b);
   for (const moment of moments) {
     const { killed, errors } = await runUntil(place, (update) => update >= moment);
