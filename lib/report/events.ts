@@ -4,13 +4,34 @@
  */
 
 /** Why a generation ended. */
-export type EndReason = "end token" | "length limit" | "positions" | "abort";
+export type EndReason =
+  | "end token"
+  | "stop token"
+  | "stop string"
+  | "length limit"
+  | "positions"
+  | "abort";
 
 /** The prompt has been read and the first token chosen. */
 export interface PrefillEvent {
   type: "prefill";
   tokens: number[];
   ms: number;
+}
+
+/** The tree of a round and what the target said of it, node by node; node 0 is the root. */
+export interface RoundTrace {
+  tokens: number[];
+  /** -1 at the root; parents stand before children. */
+  parents: number[];
+  /** Sum of the draft's log-probabilities along the path; 0 at the root. */
+  scores: number[];
+  /** The target's most likely token after each node, by the processed distribution. */
+  choices: number[];
+  /** Its processed probability of each node's token after the node's parent; 1 at the root. */
+  probabilities: number[];
+  /** Accepted nodes in order, the root not among them. */
+  path: number[];
 }
 
 /** One target forward after prefill: a plain token, or a tree drafted and verified. */
@@ -25,6 +46,8 @@ export interface RoundEvent {
   draftMs: number;
   verifyMs: number;
   hostMs: number;
+  /** Present when a trace was asked for. */
+  trace?: RoundTrace;
 }
 
 export interface EndEvent {
