@@ -14,14 +14,13 @@ import {
   takeAlong,
   topK,
 } from "../graph/ops.ts";
-import { logSoftmax, quantizedMatmul, rmsNorm, silu, treeAttention } from "../graph/composites.ts";
+import { logSoftmax, quantizedMatmul, rmsNorm, silu } from "../graph/composites.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DraftConfig } from "./config.ts";
 import { DRAFT_TOKENS, eagle3Shapes, enterEagle3, joinTaps, leaveEagle3 } from "./eagle3.ts";
-import { cacheShapes, linear, placementInputs, type RowsShape } from "./llama.ts";
+import { cachedAttention, linear, type RowsShape, tokenInputs } from "./llama.ts";
 import { quantBlock } from "./quantize.ts";
-import { rotaryTables } from "./rotary.ts";
 
 /** Multiplies rows [R, I] by the named weight's transpose; lets decoding choose quantised weights. */
 export type Project = (x: Node, name: string) => Node;
@@ -154,6 +153,8 @@ export interface DraftingOptions extends RowsShape {
   width: number;
   /** Matrices in 8 bits: drafting is quicker, and losslessness does not depend on the draft. */
   eightBit?: boolean;
+  /** What comes out: each row's k best tokens, or its logits, from which the host samples. */
+  children?: "top" | "sampled";
   /** Whose features the rows read: what the target gave, or what the draft fed back. They differ for taps. */
   reads?: "target" | "draft";
 }
@@ -166,11 +167,13 @@ export function featureWidth({ width, taps }: DraftConfig): number {
 /**
  * Program that drafts from T rows: inputs `ids` [1,T] (the token after each feature), `features` [T,D] (or as
  * wide as {@link featureWidth} says where the target's are read), positions, length, bias, caches; outputs
- * `tokens` [T,k] in the target's numbering, `logProbabilities` [T,k], `regress` [T,D].
+ * `tokens` [T,k] in the target's numbering and `logProbabilities` [T,k], or `logits` [T,V] in the draft's
+ * numbering, and `regress` [T,D]. Several sequences: as in `targetProgram`, with features [S T, ..].
  */
 export function draftProgram(config: DraftConfig, options: DraftingOptions): Program {
-  const { rows, width, eightBit = false, reads = "draft" } = options;
-  const { heads, kvHeads, width: d, vocabulary, draftVocabulary } = config;
+  const { rows, width, sequences = 1, eightBit = false, reads = "draft", children = "top" } =
+    options;
+  const { width: d, vocabulary, draftVocabulary } = config, n = sequences * rows;
   const shapes: Record<string, Shape> = {
     "embed_tokens.weight": [vocabulary, d],
     "lm_head.weight": [vocabulary, d],
@@ -189,34 +192,22 @@ export function draftProgram(config: DraftConfig, options: DraftingOptions): Pro
     return quantizedMatmul(x, packed, named(`${name}.scales`, [outer, blocks]));
   };
   const parts: DraftParts = { config, weight, project };
-  const caches = Object.fromEntries(
-    Object.entries(cacheShapes(config, { ...options, layers: 1 }))
-      .map(([name, s]) => [name, input(name, s)]),
-  );
-  const ids = input("ids", [1, rows], "i32");
-  const features = input("features", [rows, reads === "target" ? featureWidth(config) : d]);
+  const features = input("features", [n, reads === "target" ? featureWidth(config) : d]);
   const f = reads === "target" && config.fusion === "taps" ? joinTaps(parts, features) : features;
-  const e = reshape(gather(weight("embed_tokens.weight"), ids), [rows, d]);
+  const e = reshape(gather(weight("embed_tokens.weight"), tokenInputs(options)), [n, d]);
   const { residual, q, k, v } = enterLayer(parts, e, f);
-  const attention = treeAttention({
-    qkv: reshape(concat([q, k, v], 1), [1, rows, -1]),
-    keys: caches["keys.0"],
-    values: caches["values.0"],
-    ...placementInputs(options),
-    ...rotaryTables(options.capacity, config),
-  }, { heads, kvHeads });
-  const { predict, regress } = leaveLayer(
-    parts,
-    residual,
-    reshape(attention.context, [rows, -1]),
-  );
-  const logProbabilities = logSoftmax(project(predict, "lm_head.weight")); // [T,V]
+  const { attend, updates } = cachedAttention(config, options);
+  const context = attend(concat([q, k, v], 1), 0);
+  const { predict, regress } = leaveLayer(parts, residual, context);
+  const logits = project(predict, "lm_head.weight"); // [N,V]
+  if (children === "sampled") return program({ logits, regress }, { updates });
+  const logProbabilities = logSoftmax(logits);
   const best = topK(logProbabilities, width);
   const tokens = draftVocabulary === undefined
     ? best
     : gather(input(DRAFT_TOKENS, [draftVocabulary], "i32"), best);
   return program(
     { tokens, logProbabilities: takeAlong(logProbabilities, best), regress },
-    { updates: { "keys.0": attention.keys, "values.0": attention.values } },
+    { updates },
   );
 }

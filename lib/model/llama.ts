@@ -16,8 +16,10 @@ export interface RowsShape {
   rows: number;
   /** Cache rows C; at most the model's positions, plus room for padding rows. */
   capacity: number;
-  /** Sequences B; tree masks need 1. */
+  /** Sequences B in one block of caches, one row each: `rows` must be 1. */
   batch?: number;
+  /** Sequences S of T rows each, with caches, lengths and masks of their own; see {@link sequenceNames}. */
+  sequences?: number;
 }
 
 /** What a target Program is built for. */
@@ -58,24 +60,76 @@ export function cacheShapes(
   );
 }
 
+/**
+ * What follows the names of a sequence's inputs and caches: nothing when it is alone, else `@` and its number.
+ * (ONNX Runtime attends with tree masks to one sequence at a time; matrices multiply the rows of all.)
+ */
+export function sequenceNames(sequences: number): string[] {
+  return sequences === 1 ? [""] : Array.from({ length: sequences }, (_, s) => `@${s}`);
+}
+
 /** The inputs that tell rows where they stand; shared by target and draft Programs. */
-export function placementInputs({ rows, capacity, batch = 1 }: RowsShape) {
+export function placementInputs({ rows, capacity, batch = 1 }: RowsShape, name = "") {
   return {
-    positions: input("positions", [batch, rows], "i32"),
-    length: input("length", [batch], "i32"),
-    bias: input("bias", [1, 1, rows, capacity]),
+    positions: input(`positions${name}`, [batch, rows], "i32"),
+    length: input(`length${name}`, [batch], "i32"),
+    bias: input(`bias${name}`, [1, 1, rows, capacity]),
   };
+}
+
+/** Token ids of all sequences, one behind the other: [B, T], or [1, S T] for sequences of their own. */
+export function tokenInputs({ rows, batch = 1, sequences = 1 }: RowsShape): Node {
+  const ids = sequenceNames(sequences).map((name) => input(`ids${name}`, [batch, rows], "i32"));
+  return ids.length === 1 ? ids[0] : concat(ids, 1);
+}
+
+/**
+ * Attention over the caches of each sequence: `attend` gives the context [N, H K] of a layer's projected rows
+ * [N, (H + 2 Hk) K]; `updates` are the caches with the new rows, for the Program.
+ */
+export function cachedAttention(
+  config: { heads: number; kvHeads: number; headSize: number; ropeTheta: number },
+  shape: RowsShape,
+): { attend: (qkv: Node, layer: number) => Node; updates: Record<string, Node> } {
+  const { heads, kvHeads, headSize } = config, updates: Record<string, Node> = {};
+  const { rows, capacity, batch = 1, sequences = 1 } = shape;
+  const placements = sequenceNames(sequences)
+    .map((name) => ({ name, placement: placementInputs(shape, name) }));
+  // As many positions as cache rows: padding rows may stand beyond the last real one.
+  const tables = rotaryTables(capacity, config);
+  const attend = (qkv: Node, layer: number) => {
+    const contexts = placements.map(({ name, placement }, s) => {
+      const own = sequences === 1
+        ? qkv
+        : sliceAxis(qkv, 0, { start: s * rows, end: (s + 1) * rows });
+      const cache = (kind: string) =>
+        input(`${kind}.${layer}${name}`, [batch, kvHeads, capacity, headSize]);
+      const { context, keys, values } = treeAttention({
+        qkv: reshape(own, [batch, rows, -1]),
+        keys: cache("keys"),
+        values: cache("values"),
+        ...placement,
+        ...tables,
+      }, { heads, kvHeads });
+      updates[`keys.${layer}${name}`] = keys;
+      updates[`values.${layer}${name}`] = values;
+      return reshape(context, [batch * rows, -1]);
+    });
+    return sequences === 1 ? contexts[0] : concat(contexts, 0);
+  };
+  return { attend, updates };
 }
 
 /**
  * Program of T rows: inputs `ids` [B,T], `positions` [B,T], `length` [B] (cache rows in use), `bias`
  * [1,1,T,C], caches; outputs `logits` [B T,V] and `features` [B T,D] (after the final norm, the vector
- * that enters the LM head), with `taps` also `tapped` [B T, n D]; caches are updated.
+ * that enters the LM head), with `taps` also `tapped` [B T, n D]; caches are updated. Several sequences have
+ * such inputs each, named by {@link sequenceNames}, and outputs [S T, ..].
  * @throws when a tapped layer does not exist.
  */
 export function targetProgram(config: TargetConfig, shape: TargetShape): Program {
-  const { width: d, inner, heads, kvHeads, epsilon, tied } = config;
-  const { rows, batch = 1, taps = [] } = shape;
+  const { width: d, inner, epsilon, tied } = config;
+  const { rows, batch = 1, sequences = 1, taps = [] } = shape;
   const missing = taps.find((l) => !Number.isInteger(l) || l < 0 || l >= config.layers);
   if (missing !== undefined) {
     throw new Error(`Cannot tap layer ${missing}: the target has layers 0 to ${config.layers - 1}`);
@@ -83,15 +137,8 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
   const w = Object.fromEntries(
     Object.entries(targetShapes(config)).map(([name, s]) => [name, input(name, s)]),
   );
-  const caches = Object.fromEntries(
-    Object.entries(cacheShapes(config, { ...shape, layers: config.layers }))
-      .map(([name, s]) => [name, input(name, s)]),
-  );
-  const updates: Record<string, Node> = {}, placement = placementInputs(shape);
-  // As many positions as cache rows: padding rows may stand beyond the last real one.
-  const tables = rotaryTables(shape.capacity, config), n = batch * rows;
-  const ids = input("ids", [batch, rows], "i32");
-  let x = reshape(gather(w["model.embed_tokens.weight"], ids), [n, d]); // [N,D]
+  const { attend, updates } = cachedAttention(config, shape), n = sequences * batch * rows;
+  let x = reshape(gather(w["model.embed_tokens.weight"], tokenInputs(shape)), [n, d]); // [N,D]
   const entering: Node[] = [];
   for (let l = 0; l < config.layers; l++) {
     entering.push(x);
@@ -100,16 +147,7 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
       rmsNorm(x, weight("input_layernorm"), { epsilon }),
       weight("self_attn.qkv_proj"),
     );
-    const attention = treeAttention({
-      qkv: reshape(qkv, [batch, rows, -1]),
-      keys: caches[`keys.${l}`],
-      values: caches[`values.${l}`],
-      ...placement,
-      ...tables,
-    }, { heads, kvHeads });
-    updates[`keys.${l}`] = attention.keys;
-    updates[`values.${l}`] = attention.values;
-    x = add(x, linear(reshape(attention.context, [n, -1]), weight("self_attn.o_proj")));
+    x = add(x, linear(attend(qkv, l), weight("self_attn.o_proj")));
     const u = rmsNorm(x, weight("post_attention_layernorm"), { epsilon });
     const both = linear(u, weight("mlp.gate_up_proj")); // [N,2I]
     const gated = mul(
