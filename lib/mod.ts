@@ -17,17 +17,17 @@
  *
  * @example Decode a prompt plainly and with a draft
  * ```ts
- * import { DraftDecoder, encodePrompt, loadTarget, loadTokenizer, openOnnxBackend } from "./mod.ts";
- * import { readDraft, record, speculate, TargetDecoder, tau } from "./mod.ts";
+ * import { dynamicGrowth, encodePrompt, loadTarget, loadTokenizer, openOnnxBackend } from "./mod.ts";
+ * import { readDraft, record, speculate, TargetDecoder, tau, TreeDrafter } from "./mod.ts";
  *
  * using backend = await openOnnxBackend();
  * const target = await loadTarget("data/target", { backend });
  * const tokenizer = await loadTokenizer("data/target");
  * const prompt = encodePrompt(tokenizer, [{ role: "user", content: "Ada has 3 pens and buys 4. How many?" }]);
  * using decoder = new TargetDecoder(target, { backend });
- * using draft = new DraftDecoder(await readDraft("data/draft", { target }), { backend, target, width: 3 });
- * const tree = { depth: 4, width: 3, budget: 8 };
- * const generation = await record(speculate(decoder, prompt, { draft, tree, maxTokens: 32 }));
+ * const draft = await readDraft("data/draft", { target }), growth = dynamicGrowth({ depth: 4, width: 3, budget: 8 });
+ * using drafter = new TreeDrafter(draft, { backend, target, growth });
+ * const generation = await record(speculate(decoder, prompt, { drafter, maxTokens: 32 }));
  * console.log(tokenizer.decode(generation.tokens), tau([generation]).value);
  * ```
  *
@@ -108,13 +108,24 @@ export { train } from "./train/train.ts";
 export { trainSteps } from "./train/steps.ts";
 
 // Decoding.
-export { GREEDY, processLogits, type Sampling } from "./decode/sample.ts";
-export { fromAuthorsFlags, growTree, type TreeShape } from "./decode/tree.ts";
+export { checkSampling, GREEDY, processLogits, type Sampling } from "./decode/sample.ts";
+export { type Growth, growTree } from "./decode/tree.ts";
+export {
+  chainGrowth,
+  dynamicGrowth,
+  fromAuthorsFlags,
+  staticGrowth,
+  type TreeShape,
+} from "./decode/growth.ts";
 export { ancestorMask, depthsOf, pathsOf, type Tree } from "./decode/ancestry.ts";
-export { chanceFrom, verifyGreedy, verifySampled } from "./decode/verify.ts";
+export { chanceFrom, verifyDrawn, verifyGreedy, verifySampled } from "./decode/verify.ts";
 export { TargetDecoder } from "./decode/target.ts";
-export { DraftDecoder } from "./decode/draft.ts";
+export { type Drafter, NO_DRAFTER } from "./decode/drafter.ts";
+export { TreeDrafter } from "./decode/tree_drafter.ts";
+export { promptLookup } from "./decode/prompt_lookup.ts";
+export { textBeforeStop } from "./decode/ending.ts";
 export { generate, speculate } from "./decode/generate.ts";
+export { speculateAll } from "./decode/batch.ts";
 export { random } from "./random.ts";
 
 // Evaluation and reports.

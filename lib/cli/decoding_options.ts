@@ -1,9 +1,12 @@
 /** Options that tasks which decode have in common, and what they open from them. */
 import { openOnnxBackend } from "../backend/onnx/backend.ts";
-import { DraftDecoder } from "../decode/draft.ts";
+import { type Drafter, NO_DRAFTER } from "../decode/drafter.ts";
+import { chainGrowth, dynamicGrowth, fromAuthorsFlags, staticGrowth } from "../decode/growth.ts";
+import { promptLookup } from "../decode/prompt_lookup.ts";
 import { checkSampling, type Sampling } from "../decode/sample.ts";
 import { TargetDecoder } from "../decode/target.ts";
-import { checkTreeShape, type TreeShape } from "../decode/tree.ts";
+import type { Growth } from "../decode/tree.ts";
+import { TreeDrafter } from "../decode/tree_drafter.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Values } from "./command.ts";
@@ -21,18 +24,17 @@ export const DECODING_OPTIONS = {
     describe: "keep the k most likely tokens; 0 keeps all",
   },
   "top-p": { type: "number", default: 1, describe: "keep the most likely tokens up to this sum" },
-  depth: { type: "integer", minimum: 1, default: 6, describe: "levels of the tree" },
-  width: {
-    type: "integer",
-    minimum: 1,
-    default: 2,
-    describe: "children of a node, nodes expanded on a level",
+  method: {
+    type: "string",
+    choices: ["tree", "chain", "lookup", "plain"],
+    default: "tree",
+    describe: "who proposes: a draft model (a tree, or one path), the text itself, nobody",
   },
-  budget: {
-    type: "integer",
-    minimum: 2,
-    default: 8,
-    describe: "nodes verified at a time, root included",
+  tree: {
+    type: "string",
+    default: "8/6/2",
+    describe: "NODES/DEPTH/WIDTH, as in the paper's 60/6/10; authors:60/5/10, their flags for " +
+      "the same; static:FILE, a JSON list of paths",
   },
   "minimum-score": {
     type: "number",
@@ -48,46 +50,67 @@ export const DECODING_OPTIONS = {
   seed: { type: "integer", default: 0, describe: "of sampling" },
 } as const;
 
-/** Opens backend, target, tokenizer and draft, and reads the decoding settings. */
+/** Opens backend, target, tokenizer and whoever proposes, and reads the decoding settings. */
 export async function openDecoding(options: Values<typeof DECODING_OPTIONS>) {
   const sampling: Sampling = {
     temperature: options.temperature,
     topK: options["top-k"],
     topP: options["top-p"],
   };
-  const tree: TreeShape = { depth: options.depth, width: options.width, budget: options.budget };
   checkSampling(sampling);
-  checkTreeShape(tree);
-  const backend = await openOnnxBackend();
+  const { method, tokens: maxTokens, seed } = options;
+  using resources = new DisposableStack();
+  const backend = resources.use(await openOnnxBackend());
   const loaded = await loadTarget(options.target, { backend });
   const tokenizer = await loadTokenizer(options.target);
-  const trained = await readDraft(options.draft, { target: loaded });
-  const target = new TargetDecoder(loaded, { backend, taps: trained.config.taps });
-  const draft = new DraftDecoder(trained, {
-    backend,
-    target: loaded,
-    width: tree.width,
-    eightBit: options["draft-bits"] === "8",
-  });
-  const { tokens: maxTokens, seed } = options;
+  const draft = method === "tree" || method === "chain"
+    ? await readDraft(options.draft, { target: loaded })
+    : undefined;
+  const target = resources.use(new TargetDecoder(loaded, { backend, taps: draft?.config.taps }));
+  const growth = readGrowth(options);
+  const drafter: Drafter = draft === undefined
+    ? method === "lookup" ? promptLookup() : NO_DRAFTER
+    : resources.use(
+      new TreeDrafter(draft, {
+        backend,
+        target: loaded,
+        growth,
+        eightBit: options["draft-bits"] === "8",
+      }),
+    );
+  const opened = resources.move();
   return {
     backend,
     target,
-    draft,
     tokenizer,
-    settings: {
-      sampling,
-      tree,
-      maxTokens,
-      seed,
-      minimumScore: options["minimum-score"],
-      draft,
-      tokenizer,
-    },
-    [Symbol.dispose]() {
-      draft[Symbol.dispose]();
-      target[Symbol.dispose]();
-      backend[Symbol.dispose]();
-    },
+    settings: { sampling, maxTokens, seed, drafter, tokenizer },
+    [Symbol.dispose]: () => opened.dispose(),
   };
+}
+
+/** The rule of growth that `--tree` names. @throws naming what was found and what was wanted. */
+export function readGrowth(
+  { method, tree, "minimum-score": minimumScore }: {
+    method: string;
+    tree: string;
+    "minimum-score": number;
+  },
+): Growth {
+  const [, authors, ...numbers] = /^(authors:)?(\d+)\/(\d+)\/(\d+)$/.exec(tree) ?? [];
+  if (tree.startsWith("static:")) {
+    const path = tree.slice("static:".length);
+    return staticGrowth(JSON.parse(Deno.readTextFileSync(path)));
+  }
+  if (numbers.length !== 3) {
+    throw new Error(
+      `Cannot draft the tree ${tree}: wanted NODES/DEPTH/WIDTH, authors:TOTAL/DEPTH/TOP_K, or static:FILE`,
+    );
+  }
+  const [totalTokens, depth, topK] = numbers.map(Number);
+  const shape = authors === undefined
+    ? { budget: totalTokens, depth, width: topK }
+    : fromAuthorsFlags({ totalTokens, depth, topK });
+  return method === "chain"
+    ? chainGrowth(shape.depth, { minimumScore })
+    : dynamicGrowth(shape, { minimumScore });
 }

@@ -74,8 +74,8 @@ await runCommand({
     ],
   ]));
   const environment = await readEnvironment({ backend: decoding.backend.name });
-  const { tree, maxTokens, minimumScore, sampling } = decoding.settings;
-  const settings = { ...tree, maxTokens, minimumScore, temperature: sampling.temperature };
+  const { maxTokens, sampling } = decoding.settings, { method, tree } = options;
+  const settings = { method, tree, maxTokens, temperature: sampling.temperature };
   const path = join(options.out, "report.html");
   const page = evaluationPage([s], { environment, settings, prompts: rows });
   await writeFileAtomic(path, await renderPage(page));

@@ -1,219 +1,274 @@
 /**
- * The draft while decoding: reads the accepted rows, grows a tree level by level over its own cache, drops
- * the tree's rows again. The growth itself is `tree.ts`, the graph `lib/model/draft.ts`.
+ * The draft while decoding: compiled once a size, it reads accepted rows and expands frontiers of trees, for one or
+ * several sequences at a time. It owns no sequence and knows no rule of growth: `tree_drafter.ts` brings both
+ * together. Its graph is in `lib/model/draft.ts`.
  */
 import type { Backend, Executable, Params, Tensor } from "../backend/backend.ts";
-import { draftProgram, featureWidth } from "../model/draft.ts";
+import { type DraftingOptions, draftProgram, featureWidth } from "../model/draft.ts";
 import { type Draft, placeDraft, type Target } from "../model/load.ts";
-import { type Cache, newCache, Rows } from "../model/placement.ts";
+import { type Cache, newCache, type Rows, SequenceRows } from "../model/placement.ts";
 import { quantBlock } from "../model/quantize.ts";
-import type { Tree } from "./ancestry.ts";
+import type { News } from "./drafter.ts";
 import { rowSizeFor } from "./target.ts";
-import { checkTreeShape, type Frontier, growTree, type TopK, type TreeShape } from "./tree.ts";
+import type { Frontier } from "./tree.ts";
 
 interface Compiled {
   run: Executable;
-  rows: Rows;
+  rows: SequenceRows;
   features: Tensor;
+  /** Index of each sequence's last row, where only that is wanted. */
+  last: Tensor;
 }
 
-/** Rows of one forward: [n, k] candidates and [n, D] features to feed back. */
-interface DraftRows extends TopK {
+/** Answers for n rows; views that the next forward overwrites. */
+export interface DraftRows {
+  /** The k best children of each row, best first [n, k]; or */
+  tokens?: Int32Array;
+  logProbabilities?: Float32Array;
+  /** the logits of each row [n, V'], in the draft's numbering. */
+  logits?: Float32Array;
+  /** [n, D] */
   regress: Float32Array;
 }
 
-/** Whose features the rows of a forward read. */
-type Reads = "target" | "draft";
-
 /** A chunk of accepted rows is at most this long. */
 const CHUNK = 64;
-/** Forwarded levels of a tree that the cache has room for; the level after the last is not forwarded. */
-const LEVELS = 16;
 
-/** Compiled draft for trees of one width. */
+/** Kinds of forward: accepted rows of the target, of which the last is answered; or a frontier, all answered. */
+type Kind = Required<Pick<DraftingOptions, "reads">> & { only?: "last" };
+const READING: Kind = { reads: "target", only: "last" }, EXPANDING: Kind = { reads: "draft" };
+
+/** What is forwarded for one sequence. */
+interface Part {
+  n: number;
+  cache: Cache;
+  place: (rows: Rows, features: Float32Array) => void;
+}
+
+/** Compiled draft. */
 export class DraftDecoder implements Disposable {
-  readonly width: number;
+  readonly draft: Draft;
+  /** Children k of a row. */
+  readonly branching: number;
+  readonly children: "top" | "sampled";
+  readonly sequences: number;
   #backend: Backend;
-  #draft: Draft;
   #weights: Params;
   #capacity: number;
   #eightBit: boolean;
-  #sizes = new Map<string, Promise<Compiled>>();
+  #compiled = new Map<string, Promise<Compiled>>();
+  #idle: Cache | undefined;
 
   constructor(
     draft: Draft,
-    { backend, target, width, eightBit = quantBlock(draft.config) > 0 }: {
+    {
+      backend,
+      target,
+      branching,
+      treeRows,
+      children = "top",
+      sequences = 1,
+      eightBit = quantBlock(draft.config) > 0,
+    }: {
       backend: Backend;
       target: Target;
-      width: number;
+      branching: number;
+      /** Rows of a tree that the cache has room for. */
+      treeRows: number;
+      children?: "top" | "sampled";
+      sequences?: number;
       /** Matrices in 8 bits: the output distribution does not depend on it, speed does. */
       eightBit?: boolean;
     },
   ) {
-    this.width = width;
+    const { vocabulary, draftVocabulary = vocabulary } = draft.config;
+    if (branching > draftVocabulary) {
+      throw new Error(
+        `Cannot draft ${branching} children of a node: the draft knows ${draftVocabulary} tokens`,
+      );
+    }
+    this.draft = draft;
+    this.branching = branching;
+    this.children = children;
+    this.sequences = sequences;
     this.#backend = backend;
-    this.#draft = draft;
     this.#eightBit = eightBit;
     this.#weights = placeDraft(draft, { backend, target, eightBit });
-    // Tree rows (all levels) and padding stand behind the last position.
-    this.#capacity = target.config.positions + 64 * Math.ceil(LEVELS * width / 64) + CHUNK;
-  }
-
-  /** @throws when trees of this shape cannot be drafted: another width, or more levels than the cache holds. */
-  checkShape(shape: TreeShape): void {
-    checkTreeShape(shape);
-    if (shape.width !== this.width) {
-      throw new Error(
-        `Cannot draft a tree of width ${shape.width}: this draft was compiled for width ${this.width}`,
-      );
-    }
-    if (shape.depth > LEVELS + 1) {
-      throw new Error(
-        `Cannot draft a tree of depth ${shape.depth}: wanted at most ${
-          LEVELS + 1
-        }, the cache has no room for more`,
-      );
-    }
+    // Tree rows and padding stand behind the last position.
+    this.#capacity = target.config.positions + CHUNK * Math.ceil(treeRows / CHUNK) + CHUNK;
   }
 
   /** An empty cache for one sequence. */
   newCache(): Cache {
-    return newCache(this.#backend, this.#draft.config, { capacity: this.#capacity, layers: 1 });
+    return newCache(this.#backend, this.draft.config, { capacity: this.#capacity, layers: 1 });
   }
 
-  /** Layers of the target whose inputs are the features it reads; none: the target's last feature. */
-  get taps(): readonly number[] {
-    return this.#draft.config.taps ?? [];
-  }
-
-  #compiled(size: number, reads: Reads): Promise<Compiled> {
-    const capacity = this.#capacity, { config } = this.#draft;
-    // Without taps both kinds of feature go the same way.
-    const key = config.taps === undefined ? `${size}` : `${size} ${reads}`;
-    let found = this.#sizes.get(key);
+  #compile(rows: number, { kind, sequences }: { kind: Kind; sequences: number }) {
+    const key = `${rows} ${kind.reads} ${sequences}`, { config } = this.draft;
+    let found = this.#compiled.get(key);
     if (found === undefined) {
-      const wide = reads === "target" ? featureWidth(config) : config.width;
+      const shape = { rows, capacity: this.#capacity, sequences };
       const program = draftProgram(config, {
-        rows: size,
-        capacity,
-        width: this.width,
+        ...shape,
+        ...kind,
+        width: this.branching,
+        children: this.children,
         eightBit: this.#eightBit,
-        reads,
       });
-      const features = this.#backend.tensor(new Float32Array(size * wide), [size, wide]);
-      found = this.#backend.compile(program, { weights: this.#weights })
-        .then((run) => ({ run, rows: new Rows(this.#backend, size, capacity), features }));
-      this.#sizes.set(key, found);
+      const backend = this.#backend, n = rows * sequences;
+      const wide = kind.reads === "target" ? featureWidth(config) : config.width;
+      found = backend.compile(program, { weights: this.#weights }).then((run) => ({
+        run,
+        rows: new SequenceRows(backend, shape),
+        features: backend.tensor(new Float32Array(n * wide), [n, wide]),
+        last: backend.tensor(new Int32Array(sequences), [sequences]),
+      }));
+      this.#compiled.set(key, found);
     }
     return found;
   }
 
-  /**
-   * Compiles what forwards of these many rows need, so that none waits for it later; long chains are cut as
-   * they will be.
-   */
-  async prepare(counts: Iterable<number>): Promise<void> {
-    for (const n of counts) {
-      if (n > CHUNK) await this.#compiled(CHUNK, "target");
-      await this.#compiled(rowSizeFor(n % CHUNK || CHUNK), "target");
-    }
-    await this.#compiled(rowSizeFor(this.width), "draft");
-  }
-
-  async #forward(
-    n: number,
-    { cache, reads }: { cache: Cache; reads: Reads },
-    place: (rows: Rows, features: Float32Array) => void,
-  ): Promise<DraftRows> {
-    const { run, rows, features } = await this.#compiled(rowSizeFor(n), reads);
-    place(rows, features.host as Float32Array);
-    const out = await run.run({ ...rows.inputs, features, ...cache.tensors });
-    return {
-      tokens: out.tokens.host as Int32Array,
-      logProbabilities: out.logProbabilities.host as Float32Array,
-      regress: out.regress.host as Float32Array,
-    };
-  }
-
-  /**
-   * Reads accepted rows: the target's features [n, F] and, for each, the token that followed. Returns the candidates
-   * after the last row and its regress (copies).
-   */
-  async #accept(
-    ids: Int32Array,
-    { features, cache }: { features: Float32Array; cache: Cache },
-  ): Promise<{ first: TopK; regress: Float32Array }> {
-    const wide = featureWidth(this.#draft.config), d = this.#draft.config.width, k = this.width;
-    for (let at = 0;; at += CHUNK) {
-      const chunk = ids.subarray(at, at + CHUNK);
-      const out = await this.#forward(chunk.length, { cache, reads: "target" }, (rows, into) => {
-        rows.placeChain(chunk, cache.length);
-        into.set(features.subarray(at * wide, (at + chunk.length) * wide));
-      });
-      cache.length += chunk.length;
-      if (at + CHUNK < ids.length) continue;
-      const last = chunk.length - 1;
-      return {
-        first: {
-          tokens: Array.prototype.slice.call(out.tokens, last * k, (last + 1) * k),
-          logProbabilities: Array.prototype.slice.call(
-            out.logProbabilities,
-            last * k,
-            (last + 1) * k,
-          ),
-        },
-        regress: out.regress.slice(last * d, (last + 1) * d),
-      };
+  /** Compiles what reading chains of these lengths and expanding frontiers of these many rows need. */
+  async prepare(
+    { reading, expanding }: { reading: Iterable<number>; expanding: Iterable<number> },
+  ): Promise<void> {
+    for (const sequences of new Set([1, this.sequences])) {
+      for (const n of reading) {
+        if (n > CHUNK) await this.#compile(CHUNK, { kind: READING, sequences: 1 });
+        await this.#compile(rowSizeFor(n % CHUNK || CHUNK), { kind: READING, sequences });
+      }
+      for (const n of expanding) {
+        await this.#compile(rowSizeFor(n), { kind: EXPANDING, sequences });
+      }
     }
   }
 
-  /**
-   * Drafts a tree: `ids` [n] are the tokens after the accepted rows whose features [n, F] are given (the
-   * target's last, or its tapped ones side by side); the last of them is the tree's root.
-   * @throws when the shape does not fit this decoder (see {@link checkShape}), or features do not fit the ids.
-   */
-  async draft(
-    { ids, features }: { ids: Int32Array; features: Float32Array },
-    { shape, cache, minimumScore }: { shape: TreeShape; cache: Cache; minimumScore?: number },
-  ): Promise<Tree> {
-    this.checkShape(shape);
-    const { config } = this.#draft, wide = featureWidth(config), d = config.width, k = this.width;
-    const prefix = cache.length + ids.length;
-    if (ids.length === 0 || features.length !== ids.length * wide) {
+  async #forward(parts: readonly Part[], kind: Kind): Promise<DraftRows[]> {
+    const sequences = parts.length === 1 ? 1 : this.sequences;
+    if (parts.length > sequences) {
       throw new Error(
-        `Cannot draft from ${ids.length} tokens and ${features.length} feature values: wanted ${wide} values for each of at least one token`,
+        `Cannot draft for ${parts.length} sequences at once: this draft was compiled for ${sequences}`,
       );
     }
-    const { first, regress } = await this.#accept(ids, { features, cache });
-    let parents = regress;
-    const expand = async ({ level, tokens, featureRows, ancestors }: Frontier) => {
-      const before = (level - 1) * k, depths = new Int32Array(k).fill(level - 1);
-      const out = await this.#forward(k, { cache, reads: "draft" }, (rows, into) => {
-        rows.placeTree(tokens, {
-          prefix,
-          base: prefix + before,
-          depths,
-          sees: (row, column) =>
-            column < before ? ancestors[row].includes(column) : column === before + row,
+    const size = rowSizeFor(Math.max(...parts.map(({ n }) => n)));
+    const compiled = await this.#compile(size, { kind, sequences }), { features, rows } = compiled;
+    const wide = features.shape[1], into = features.host as Float32Array;
+    const last = compiled.last.host as Int32Array;
+    if (parts.length < sequences) this.#idle ??= this.newCache();
+    parts.forEach(({ n, place }, s) => {
+      place(rows.each[s], into.subarray(s * size * wide, (s + 1) * size * wide));
+      last[s] = s * size + n - 1;
+    });
+    const out = await compiled.run.run({
+      ...rows.inputs(parts.map(({ cache }) => cache), this.#idle),
+      features,
+      ...(kind.only === "last" && { last: compiled.last }),
+    });
+    const each = kind.only === "last" ? 1 : size;
+    return parts.map(({ n }, s) => {
+      const own = <A extends Float32Array | Int32Array>(tensor: Tensor | undefined) => {
+        if (tensor === undefined) return undefined;
+        const wide = tensor.shape[1], from = s * each * wide;
+        return (tensor.host as A).subarray(from, from + Math.min(n, each) * wide) as A;
+      };
+      return {
+        tokens: own<Int32Array>(out.tokens),
+        logProbabilities: own<Float32Array>(out.logProbabilities),
+        logits: own<Float32Array>(out.logits),
+        regress: own<Float32Array>(out.regress)!,
+      };
+    });
+  }
+
+  /**
+   * Reads the accepted rows of each sequence into its cache; answers the last one of each.
+   * @throws when features do not fit the ids.
+   */
+  async read(requests: readonly (News & { cache: Cache })[]): Promise<DraftRows[]> {
+    const wide = featureWidth(this.draft.config);
+    const chunk = ({ ids, features, cache }: News & { cache: Cache }): Part => ({
+      n: ids.length,
+      cache,
+      place(rows, into) {
+        rows.placeChain(ids, cache.length);
+        into.set(features);
+      },
+    });
+    const rest: Part[] = [];
+    for (const { ids, features, cache } of requests) {
+      if (ids.length === 0 || features.length !== ids.length * wide) {
+        throw new Error(
+          `Cannot draft from ${ids.length} tokens and ${features.length} feature values: ` +
+            `wanted ${wide} values for each of at least one token`,
+        );
+      }
+      const part = (at: number) =>
+        chunk({
+          ids: ids.subarray(at, at + CHUNK),
+          features: features.subarray(at * wide, (at + CHUNK) * wide),
+          cache,
         });
-        for (let row = 0; row < k; row++) {
-          into.set(parents.subarray(featureRows[row] * d, (featureRows[row] + 1) * d), row * d);
-        }
-      });
-      parents = out.regress.slice();
-      return out;
-    };
-    return await growTree({ root: ids[ids.length - 1], first, shape }, expand, { minimumScore });
+      let at = 0;
+      for (; at + CHUNK < ids.length; at += CHUNK) {
+        await this.#forward([part(at)], READING);
+        cache.length += CHUNK;
+      }
+      rest.push(part(at));
+    }
+    const answers = await this.#forward(rest, READING);
+    for (const { n, cache } of rest) cache.length += n;
+    return answers;
+  }
+
+  /**
+   * Forwards a frontier of each sequence behind the rows in its cache; `before` counts the tree's rows already
+   * there, `features` [r, D] are the regress rows that the frontier's `featureRows` name. The caller drops the
+   * rows again by leaving the cache's length as it is.
+   */
+  expand(
+    requests: readonly {
+      frontier: Frontier;
+      features: Float32Array;
+      before: number;
+      cache: Cache;
+    }[],
+  ): Promise<DraftRows[]> {
+    const { width: d } = this.draft.config;
+    return this.#forward(
+      requests.map(({ frontier, features, before, cache }): Part => {
+        const { level, tokens, ancestors, featureRows } = frontier, n = tokens.length;
+        return {
+          n,
+          cache,
+          place(rows, into) {
+            rows.placeTree(tokens, {
+              prefix: cache.length,
+              base: cache.length + before,
+              depths: new Int32Array(n).fill(level - 1),
+              sees: (row, column) =>
+                column < before ? ancestors[row].includes(column) : column === before + row,
+            });
+            featureRows.forEach((from, row) =>
+              into.set(features.subarray(from * d, (from + 1) * d), row * d)
+            );
+          },
+        };
+      }),
+      EXPANDING,
+    );
   }
 
   [Symbol.dispose](): void {
-    for (const found of this.#sizes.values()) {
-      void found.then(({ run, rows, features }) => {
+    for (const found of this.#compiled.values()) {
+      void found.then(({ run, rows, features, last }) => {
         run[Symbol.dispose]();
         rows[Symbol.dispose]();
         features[Symbol.dispose]();
+        last[Symbol.dispose]();
       }, () => {}); // a failed compile was thrown where it was awaited
     }
-    this.#sizes.clear();
+    this.#compiled.clear();
+    this.#idle?.[Symbol.dispose]();
+    this.#idle = undefined;
   }
 }

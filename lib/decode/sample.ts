@@ -1,6 +1,6 @@
 /**
- * From logits to a token: the *processed* distribution (temperature, then top-k, then top-p) and draws from
- * it. Plain decoding, verification and the lossless tests all use this one definition; there is no other way
+ * From logits to a token: the *processed* distribution (repetition penalty, temperature, top-k, top-p, in this
+ * order, as in Hugging Face transformers) and draws from it. Plain decoding, verification and the lossless tests all use this one definition; there is no other way
  * from logits to a token. Next on the walk of a prompt: `tree.ts`, which grows the draft tree.
  */
 
@@ -12,13 +12,20 @@ export interface Sampling {
   topK: number;
   /** Keep the smallest set of most likely tokens whose probabilities reach this sum; 1 keeps all. */
   topP: number;
+  /**
+   * Logits of tokens that occurred before, in the prompt too, are divided by it where positive and multiplied where
+   * negative (Keskar et al. 2019, CTRL); 1, the default, changes nothing.
+   */
+  repetitionPenalty?: number;
 }
 
 /** Greedy decoding. */
 export const GREEDY: Sampling = { temperature: 0, topK: 0, topP: 1 };
 
 /** Checks sampling settings. @throws one error naming the setting, what was found and what was wanted. */
-export function checkSampling({ temperature, topK, topP }: Sampling): void {
+export function checkSampling(
+  { temperature, topK, topP, repetitionPenalty = 1 }: Sampling,
+): void {
   if (!(temperature >= 0 && Number.isFinite(temperature))) {
     throw new Error(`Cannot sample at temperature ${temperature}: wanted 0 (greedy) or more`);
   }
@@ -27,6 +34,11 @@ export function checkSampling({ temperature, topK, topP }: Sampling): void {
   }
   if (!(topP > 0 && topP <= 1)) {
     throw new Error(`Cannot sample with top-p ${topP}: wanted more than 0 and at most 1`);
+  }
+  if (!(repetitionPenalty > 0 && Number.isFinite(repetitionPenalty))) {
+    throw new Error(
+      `Cannot sample with repetition penalty ${repetitionPenalty}: wanted more than 0, 1 for none`,
+    );
   }
 }
 
@@ -38,29 +50,32 @@ export function argmax(values: ArrayLike<number>, offset = 0, length = values.le
 }
 
 /**
- * Writes the processed distribution of one row of logits [V] into `p` [V], normalised in f64. Tokens tied
- * with the last one kept by top-k are kept too; ties within top-p go to the lower id.
+ * Writes the processed distribution of one row of logits [V] into `p` [V], normalised in f64. `seen` are the
+ * tokens before, for the repetition penalty. Tokens tied with the last one kept by top-k are kept too; ties within
+ * top-p go to the lower id.
  * @throws when the logits leave no distribution: NaN, +Infinity, or every token at -Infinity.
  */
 export function processLogits(
   logits: ArrayLike<number>,
-  { temperature, topK, topP }: Sampling,
+  { temperature, topK, topP, repetitionPenalty = 1 }: Sampling,
   p: Float64Array,
+  seen: Iterable<number> = [],
 ): void {
   const size = p.length;
+  for (let i = 0; i < size; i++) p[i] = logits[i];
+  if (repetitionPenalty !== 1) penalize(p, { repetitionPenalty, seen });
+  const best = argmax(p);
   if (temperature === 0) {
-    const best = argmax(logits, 0, size);
     p.fill(0);
     p[best] = 1;
     return;
   }
-  let largest = -Infinity;
-  for (let i = 0; i < size; i++) largest = Math.max(largest, logits[i]);
+  const largest = p[best];
   let floor = -Infinity;
-  if (topK > 0 && topK < size) floor = kthLargest(logits, { size, k: topK });
+  if (topK > 0 && topK < size) floor = kthLargest(p, { size, k: topK });
   let total = 0;
   for (let i = 0; i < size; i++) {
-    p[i] = logits[i] < floor ? 0 : Math.exp((logits[i] - largest) / temperature);
+    p[i] = p[i] < floor ? 0 : Math.exp((p[i] - largest) / temperature);
     total += p[i];
   }
   if (!(total > 0)) {
@@ -70,6 +85,17 @@ export function processLogits(
   }
   if (topP < 1) total = keepNucleus(p, { topP, total });
   for (let i = 0; i < size; i++) p[i] /= total;
+}
+
+/** A token counts once, however often it was seen. */
+function penalize(
+  logits: Float64Array,
+  { repetitionPenalty, seen }: { repetitionPenalty: number; seen: Iterable<number> },
+): void {
+  for (const token of new Set(seen)) {
+    if (token >= logits.length) continue;
+    logits[token] *= logits[token] > 0 ? 1 / repetitionPenalty : repetitionPenalty;
+  }
 }
 
 /** The k-th largest of the first `size` values: one sweep with the k best so far in rising order. */

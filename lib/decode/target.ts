@@ -5,7 +5,7 @@
 import type { Backend, Executable, Tensor } from "../backend/backend.ts";
 import { targetProgram } from "../model/llama.ts";
 import type { Target } from "../model/load.ts";
-import { type Cache, newCache, Rows } from "../model/placement.ts";
+import { type Cache, newCache, type Rows, SequenceRows } from "../model/placement.ts";
 import { ancestorMask, depthsOf, type Tree } from "./ancestry.ts";
 
 /** Sizes compiled for; a run uses the next one up and pads. Chunks of a prompt have the largest. */
@@ -19,6 +19,11 @@ export function rowSizeFor(n: number): number {
     throw new Error(`Cannot run ${n} rows at once: wanted at most ${LARGEST}`);
   }
   return size;
+}
+
+/** The compiled sizes that runs of up to n rows need. */
+export function sizesUpTo(n: number): number[] {
+  return n < 1 ? [] : ROW_SIZES.filter((size) => size <= rowSizeFor(n));
 }
 
 /** Results of a forward over n rows; views that the next forward overwrites. */
@@ -37,18 +42,36 @@ export class TargetDecoder implements Disposable {
   readonly capacity: number;
   /** Layers whose inputs forwards also return. */
   readonly taps: readonly number[];
+  /** Sequences of a batch. */
+  readonly sequences: number;
   #backend: Backend;
-  #sizes = new Map<number, Promise<{ run: Executable; rows: Rows }>>();
+  #sizes = new Map<string, Promise<{ run: Executable; rows: SequenceRows }>>();
+  #idle: Cache | undefined;
 
   constructor(
     target: Target,
-    { backend, taps = [] }: { backend: Backend; taps?: readonly number[] },
+    { backend, taps = [], sequences = 1 }: {
+      backend: Backend;
+      taps?: readonly number[];
+      sequences?: number;
+    },
   ) {
+    if (!Number.isInteger(sequences) || sequences < 1) {
+      throw new Error(
+        `Cannot decode ${sequences} sequences at a time: wanted a whole number from 1`,
+      );
+    }
     this.target = target;
     this.taps = taps;
+    this.sequences = sequences;
     this.#backend = backend;
     // Padding rows of the last run may stand beyond the last position.
     this.capacity = target.config.positions + LARGEST;
+  }
+
+  /** Nodes of a tree at most. */
+  get largestTree(): number {
+    return LARGEST;
   }
 
   /** An empty cache for one sequence. */
@@ -57,14 +80,16 @@ export class TargetDecoder implements Disposable {
     return newCache(this.#backend, config, { capacity: this.capacity, layers: config.layers });
   }
 
-  #compiled(size: number) {
-    let found = this.#sizes.get(size);
+  #compiled(size: number, sequences: number) {
+    const key = `${size} ${sequences}`;
+    let found = this.#sizes.get(key);
     if (found === undefined) {
       const { config, weights } = this.target, { capacity, taps } = this;
-      const program = targetProgram(config, { rows: size, capacity, taps });
+      const program = targetProgram(config, { rows: size, capacity, taps, sequences });
+      const rows = { rows: size, capacity, sequences };
       found = this.#backend.compile(program, { weights })
-        .then((run) => ({ run, rows: new Rows(this.#backend, size, capacity) }));
-      this.#sizes.set(size, found);
+        .then((run) => ({ run, rows: new SequenceRows(this.#backend, rows) }));
+      this.#sizes.set(key, found);
     }
     return found;
   }
@@ -73,50 +98,85 @@ export class TargetDecoder implements Disposable {
    * Compiles what forwards of these many rows need, so that none waits for it later; long chains are cut as
    * they will be.
    */
-  async prepare(counts: Iterable<number>): Promise<void> {
+  async prepare(counts: Iterable<number>, { sequences = 1 } = {}): Promise<void> {
     for (const n of counts) {
-      if (n > LARGEST) await this.#compiled(LARGEST);
-      await this.#compiled(rowSizeFor(n % LARGEST || LARGEST));
+      if (n > LARGEST) await this.#compiled(LARGEST, sequences);
+      await this.#compiled(rowSizeFor(n % LARGEST || LARGEST), sequences);
     }
   }
 
-  async #forward(n: number, cache: Cache, place: (rows: Rows) => void): Promise<TargetRows> {
-    const { run, rows } = await this.#compiled(rowSizeFor(n));
-    place(rows);
-    const { logits, features, tapped } = await run.run({ ...rows.inputs, ...cache.tensors });
+  async #forward(
+    parts: readonly { n: number; cache: Cache; place: (rows: Rows) => void }[],
+  ): Promise<TargetRows[]> {
+    const sequences = parts.length === 1 ? 1 : this.sequences;
+    if (parts.length > sequences) {
+      throw new Error(
+        `Cannot run ${parts.length} sequences at once: this decoder was made for ${sequences}`,
+      );
+    }
+    const size = rowSizeFor(Math.max(...parts.map(({ n }) => n)));
+    const { run, rows } = await this.#compiled(size, sequences);
+    if (parts.length < sequences) this.#idle ??= this.newCache();
+    parts.forEach(({ place }, s) => place(rows.each[s]));
+    const { logits, features, tapped } = await run.run(
+      rows.inputs(parts.map(({ cache }) => cache), this.#idle),
+    );
     const { vocabulary, width } = this.target.config;
-    const first = (tensor: Tensor | undefined, size: number) =>
-      tensor === undefined ? NOTHING : (tensor.host as Float32Array).subarray(0, n * size);
-    return {
-      logits: first(logits, vocabulary),
-      features: first(features, width),
-      tapped: first(tapped, this.taps.length * width),
-    };
+    return parts.map(({ n }, s) => {
+      const own = (tensor: Tensor | undefined, wide: number) =>
+        tensor === undefined
+          ? NOTHING
+          : (tensor.host as Float32Array).subarray(s * size * wide, (s * size + n) * wide);
+      return {
+        logits: own(logits, vocabulary),
+        features: own(features, width),
+        tapped: own(tapped, this.taps.length * width),
+      };
+    });
   }
 
   /** Forwards up to 64 tokens that follow the cache, and keeps them in it. */
   async forwardChain(ids: ArrayLike<number>, cache: Cache): Promise<TargetRows> {
-    const result = await this.#forward(
-      ids.length,
-      cache,
-      (rows) => rows.placeChain(ids, cache.length),
-    );
-    cache.length += ids.length;
+    const [result] = await this.forwardChains([{ ids, cache }]);
     return result;
   }
 
+  /** Forwards tokens that follow the cache of each of several sequences, and keeps them in it. */
+  async forwardChains(
+    chains: readonly { ids: ArrayLike<number>; cache: Cache }[],
+  ): Promise<TargetRows[]> {
+    const results = await this.#forward(chains.map(({ ids, cache }) => ({
+      n: ids.length,
+      cache,
+      place: (rows) => rows.placeChain(ids, cache.length),
+    })));
+    for (const { ids, cache } of chains) cache.length += ids.length;
+    return results;
+  }
+
   /** Forwards a tree whose root follows the cache. The caller keeps the accepted rows. */
-  forwardTree(tree: Tree, cache: Cache): Promise<TargetRows> {
-    const n = tree.tokens.length,
-      depths = depthsOf(tree.parents),
-      mask = ancestorMask(tree.parents);
-    return this.#forward(n, cache, (rows) =>
-      rows.placeTree(tree.tokens, {
-        prefix: cache.length,
-        base: cache.length,
-        depths,
-        sees: (row, column) => mask[row * n + column] === 1 && column < n,
-      }));
+  async forwardTree(tree: Tree, cache: Cache): Promise<TargetRows> {
+    const [result] = await this.forwardTrees([{ tree, cache }]);
+    return result;
+  }
+
+  /** Forwards a tree of each of several sequences. */
+  forwardTrees(trees: readonly { tree: Tree; cache: Cache }[]): Promise<TargetRows[]> {
+    return this.#forward(trees.map(({ tree, cache }) => {
+      const n = tree.tokens.length, depths = depthsOf(tree.parents);
+      const mask = ancestorMask(tree.parents);
+      return {
+        n,
+        cache,
+        place: (rows) =>
+          rows.placeTree(tree.tokens, {
+            prefix: cache.length,
+            base: cache.length,
+            depths,
+            sees: (row, column) => mask[row * n + column] === 1 && column < n,
+          }),
+      };
+    }));
   }
 
   /** Forwards a whole prompt; returns the logits [V] after it and the rest [L, ..] of all its tokens. */
@@ -143,5 +203,7 @@ export class TargetDecoder implements Disposable {
       }, () => {}); // a failed compile was thrown where it was awaited
     }
     this.#sizes.clear();
+    this.#idle?.[Symbol.dispose]();
+    this.#idle = undefined;
   }
 }

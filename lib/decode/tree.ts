@@ -1,92 +1,105 @@
 /**
- * Growing and pruning the draft tree (EAGLE-2's dynamic tree, Li et al. 2024, section 4), apart from the
- * draft itself: the caller expands a frontier, this file keeps the scores. It knows no model, no cache and no
- * target. Next on the walk of a prompt: `ancestry.ts`, what the tree's parents imply.
+ * Growing and pruning a draft tree, apart from the draft that answers and from the rule that decides: this file
+ * keeps the candidates' books; a `Growth` (`growth.ts`, `tree_size.ts`) says what to expand and what to keep. It
+ * knows no model, no cache and no target. Next on the walk of a prompt: `ancestry.ts`, what parents imply.
  */
 import type { Tree } from "./ancestry.ts";
 
-/** Size of a tree in the paper's numbers. */
-export interface TreeShape {
-  /** Levels drafted d: the deepest node's distance from the root. */
-  depth: number;
-  /** Children k taken of each node, and nodes expanded on each level. */
-  width: number;
-  /** Nodes N verified, root included. */
-  budget: number;
-}
-
-/** Checks the size of a tree. @throws naming the setting, found and wanted. */
-export function checkTreeShape({ depth, width, budget }: TreeShape): void {
-  for (
-    const [name, value, least] of [["depth", depth, 1], ["width", width, 1], [
-      "budget",
-      budget,
-      2,
-    ]] as const
-  ) {
-    if (!Number.isInteger(value) || value < least) {
-      throw new Error(
-        `Cannot draft a tree of ${name} ${value}: wanted a whole number from ${least}`,
-      );
-    }
-  }
-}
-
-/** The authors' flags: their `depth` counts the levels after the first, `total_tokens` is our budget. */
-export function fromAuthorsFlags(
-  { depth, topK, totalTokens }: { depth: number; topK: number; totalTokens: number },
-): TreeShape {
-  return { depth: depth + 1, width: topK, budget: totalTokens };
-}
-
-/** The k most likely next tokens of each row, best first: [rows, k]. */
+/** The k children of each row, best first or in order of sampling: [rows, k]. */
 export interface TopK {
   tokens: ArrayLike<number>;
+  /** -Infinity where a row has fewer children. */
   logProbabilities: ArrayLike<number>;
 }
 
 /** Nodes of one level to be expanded. */
 export interface Frontier {
-  /** 1 for children of the root. */
+  /** 0 for the root, alone; 1 for its children. */
   level: number;
+  /** Which candidates they are; -1 for the root. */
+  candidates: number[];
   tokens: Int32Array;
-  /** Row of the previous forward whose regress is the node's feature; on level 1 all 0: the last accepted row. */
+  /** Children wanted of each. */
+  counts: number[];
+  /** Row of the forward before whose regress is the node's feature; on levels 0 and 1 all 0: the last accepted row. */
   featureRows: Int32Array;
-  /**
-   * For each node the drafted rows it descends from, `level - 1` each, top first. Rows are numbered over all
-   * frontiers expanded so far: level l has rows (l - 1) k to l k - 1.
-   */
+  /** For each node the drafted rows it descends from, `level - 1` each, top first; numbered over all frontiers from 1. */
   ancestors: Int32Array[];
 }
 
-/** Indices of the `count` largest scores, best first; the lower index wins a tie. */
-function best(scores: ArrayLike<number>, count: number): number[] {
-  return Array.from({ length: scores.length }, (_, i) => i)
-    .sort((a, b) => scores[b] - scores[a] || a - b).slice(0, count);
+/** All candidates drafted so far, level by level; a `Growth` reads them. */
+export interface Candidates {
+  readonly tokens: number[];
+  /** Log-probability by the draft, given the parent; at most 0. */
+  readonly logProbabilities: number[];
+  /** Sum of log-probabilities along the path. */
+  readonly scores: number[];
+  /** A candidate's index, -1 for the root. */
+  readonly parents: number[];
+  /** Place among its siblings, from 0. */
+  readonly ranks: number[];
+  /** From 1. */
+  readonly depths: number[];
+}
+
+/** The rule by which a tree grows. */
+export interface Growth {
+  /** Children k of an expanded node at most. */
+  readonly branching: number;
+  /** Nodes expanded on a level at most. */
+  readonly rows: number;
+  /** Levels at most. */
+  readonly depth: number;
+  /** Nodes kept at most, root included. */
+  readonly budget: number;
+  /**
+   * May children be *sampled*? Only if nothing that decides whether a candidate is kept depends on its own token or
+   * on later ones: then verification by recursive rejection (`verifyDrawn`) is lossless.
+   */
+  readonly blind: boolean;
+  /**
+   * Which of the newest level's candidates (those from index `newest` on) are expanded, in this order; none ends
+   * growth. Not asked for the root, which always is, nor on the last level.
+   */
+  expand(candidates: Candidates, newest: number): number[];
+  /** How many children an expanded candidate (-1: the root) gets, asked before they are known; without it: k. */
+  count?(candidates: Candidates, parent: number): number;
+  /** Which candidates are kept, in any order; with each its parent, and its earlier siblings. */
+  keep(candidates: Candidates): number[];
+  /** Hears what the target accepted of a tree: nodes in order, the root not among them. */
+  learn?(tree: Tree, path: readonly number[]): void;
+}
+
+/** What has grown. */
+export interface Grown {
+  tree: Tree;
+  /** The candidate that each node but the root was: node i + 1 is `kept[i]`. */
+  kept: number[];
 }
 
 /**
- * Grows a tree from the sampled token `root`. `first` holds the k candidates after the last accepted row;
- * `expand` forwards a frontier and returns k candidates for each of its nodes, `depth - 1` times at most.
- * Growth ends early when the best score on the frontier falls below `minimumScore`, and candidates below it
- * are not kept (the best one always is): a path so unlikely is worth neither a draft row nor a target row.
- *
- * A child's score is its parent's plus its log-probability. Of all k + (depth - 1) k^2 candidates the
- * `budget - 1` best are kept, fewer if there are fewer, in order of drafting after the root. Scores fall along
- * a path and the earlier candidate wins a tie, so the parents of what is kept are kept.
- * @throws when an expansion holds too few candidates or a log-probability that is not a number.
+ * Grows a tree from the sampled token `root`. Every frontier, the root first, is yielded and answered with k
+ * candidates for each of its nodes, `depth` times at most. Kept nodes stand in order of drafting after the root.
+ * @throws when an answer holds too few candidates or a log-probability that is not a number.
  */
-export async function growTree(
-  { root, first, shape }: { root: number; first: TopK; shape: TreeShape },
-  expand: (frontier: Frontier) => TopK | Promise<TopK>,
-  { minimumScore = -Infinity }: { minimumScore?: number } = {},
-): Promise<Tree> {
-  checkTreeShape(shape);
-  const { depth, width, budget } = shape;
-  // Candidates in order of drafting; parent is a candidate's index, -1 for the root.
-  const tokens: number[] = [], scores: number[] = [], parents: number[] = [];
-  const take = (top: TopK, row: number, parent: number) => {
-    for (let i = row * width; i < (row + 1) * width; i++) {
+export function* growTree(
+  { root, growth }: { root: number; growth: Growth },
+): Generator<Frontier, Grown, TopK> {
+  const { branching: k, depth } = growth;
+  const candidates: Candidates = {
+    tokens: [],
+    logProbabilities: [],
+    scores: [],
+    parents: [],
+    ranks: [],
+    depths: [],
+  };
+  const { tokens, scores, parents, depths } = candidates;
+  const take = (
+    top: TopK,
+    { row, parent, count }: { row: number; parent: number; count: number },
+  ) => {
+    for (let i = row * k; i < row * k + count; i++) {
       // Missing entries are undefined and fail here too. A rounded log-probability may exceed 0: cut it, or
       // a child would outrank its parent.
       const logProbability = Math.min(0, top.logProbabilities[i]);
@@ -94,41 +107,54 @@ export async function growTree(
         throw new Error(
           `Cannot grow the tree: log-probability ${i} is ${
             top.logProbabilities[i]
-          } of ${top.logProbabilities.length}, wanted ${width} numbers a row`,
+          } of ${top.logProbabilities.length}, wanted ${k} numbers a row`,
         );
       }
+      if (logProbability === -Infinity) continue; // no child
       tokens.push(top.tokens[i]);
+      candidates.logProbabilities.push(logProbability);
       scores.push((parent < 0 ? 0 : scores[parent]) + logProbability);
       parents.push(parent);
+      candidates.ranks.push(i - row * k);
+      depths.push(parent < 0 ? 1 : depths[parent] + 1);
     }
   };
-  take(first, 0, -1);
-  let frontier = Array.from({ length: width }, (_, i) => i);
-  let ancestors: Int32Array[] = frontier.map(() => new Int32Array(0));
-  let featureRows = new Int32Array(width);
-  for (let level = 1; level < depth; level++) {
-    if (scores[frontier[0]] < minimumScore) break;
-    const start = tokens.length;
-    const expanded = await expand({
+  let newest = 0, rowsBefore = 0, rowsNow = 0;
+  // Of the candidates expanded last: the row of each, and the rows above it.
+  let rowOf = new Map<number, { row: number; above: Int32Array }>();
+  for (let level = 0; level < depth; level++) {
+    const frontier = level === 0 ? [-1] : growth.expand(candidates, newest);
+    if (frontier.length === 0) break;
+    const sources = frontier.map((c) => rowOf.get(parents[c]) ?? { row: 0, above: NO_ROWS });
+    const ancestors = sources.map(({ row, above }) =>
+      level < 2 ? NO_ROWS : Int32Array.of(...above, rowsBefore + row)
+    );
+    const counts = frontier.map((c) => growth.count?.(candidates, c) ?? k);
+    const answer = yield {
       level,
-      tokens: Int32Array.from(frontier, (c) => tokens[c]),
-      featureRows,
+      candidates: frontier,
+      tokens: Int32Array.from(frontier, (c) => c < 0 ? root : tokens[c]),
+      counts,
+      featureRows: Int32Array.from(sources, ({ row }) => row),
       ancestors,
-    });
-    frontier.forEach((candidate, row) => take(expanded, row, candidate));
-    const chosen = best(scores.slice(start), width);
-    const rows = chosen.map((c) => Math.floor(c / width)), firstRow = (level - 1) * width;
-    ancestors = rows.map((row) => Int32Array.of(...ancestors[row], firstRow + row));
-    featureRows = Int32Array.from(rows);
-    frontier = chosen.map((c) => start + c);
+    };
+    newest = tokens.length;
+    frontier.forEach((parent, row) => take(answer, { row, parent, count: counts[row] }));
+    // The root's row is no row of the tree.
+    rowsBefore += level < 2 ? 0 : rowsNow;
+    rowsNow = frontier.length;
+    rowOf = new Map(frontier.map((c, row) => [c, { row, above: ancestors[row] }]));
   }
-  const kept = best(scores, budget - 1)
-    .filter((candidate, i) => i === 0 || scores[candidate] >= minimumScore)
-    .sort((a, b) => a - b);
+  const kept = growth.keep(candidates).sort((a, b) => a - b);
   const place = new Map(kept.map((candidate, i) => [candidate, i + 1]));
   return {
-    tokens: Int32Array.of(root, ...kept.map((c) => tokens[c])),
-    parents: Int32Array.of(-1, ...kept.map((c) => parents[c] < 0 ? 0 : place.get(parents[c])!)),
-    scores: Float32Array.of(0, ...kept.map((c) => scores[c])),
+    tree: {
+      tokens: Int32Array.of(root, ...kept.map((c) => tokens[c])),
+      parents: Int32Array.of(-1, ...kept.map((c) => parents[c] < 0 ? 0 : place.get(parents[c])!)),
+      scores: Float32Array.of(0, ...kept.map((c) => scores[c])),
+    },
+    kept,
   };
 }
+
+const NO_ROWS = new Int32Array(0);

@@ -31,13 +31,12 @@ export function chanceFrom(random: Random): Chance {
   };
 }
 
-/** Greedy: follows the child equal to the target's choice [N] (argmax) as long as there is one. */
-export function verifyGreedy(tree: Tree, choices: ArrayLike<number>): Verdict {
+/** Greedy: follows the child equal to the target's choice after a node as long as there is one. */
+export function verifyGreedy(tree: Tree, choice: (node: number) => number): Verdict {
   const children = childrenOf(tree.parents), path: number[] = [];
-  let node = 0;
-  for (;;) {
-    const child = children[node].find((c) => tree.tokens[c] === choices[node]);
-    if (child === undefined) return { path, next: choices[node] };
+  for (let node = 0;;) {
+    const next = choice(node), child = children[node].find((c) => tree.tokens[c] === next);
+    if (child === undefined) return { path, next };
     path.push(child);
     node = child;
   }
@@ -56,14 +55,56 @@ export function verifySampled(
   { chance }: { chance: Chance },
 ): Verdict {
   const children = childrenOf(tree.parents), path: number[] = [];
-  let node = 0;
-  for (;;) {
+  for (let node = 0;;) {
     const p = distribution(node);
     const accepted = tryChildren(children[node], { tree, p, chance });
     if (accepted === undefined) return { path, next: chance.draw(p) };
     path.push(accepted);
     node = accepted;
   }
+}
+
+/**
+ * Recursive rejection (SpecInfer, Miao et al. 2024; Sequoia, Chen et al. 2024), for trees whose children were
+ * *sampled* one after the other without replacement from the draft's distribution q = `drafted(node)`: child x is
+ * accepted with probability min(1, p(x) / q(x)); otherwise p becomes the normalised positive part of p - q, x is
+ * taken out of q, and the next child is tried. Lossless provided that how many children a node has was fixed before
+ * they were sampled. Distributions given are modified.
+ */
+export function verifyDrawn(
+  tree: Tree,
+  distribution: (node: number) => Float64Array,
+  { drafted, chance }: { drafted: (node: number) => Float64Array; chance: Chance },
+): Verdict {
+  const children = childrenOf(tree.parents), path: number[] = [];
+  const follow = (node: number, p: Float64Array): number | undefined => {
+    if (children[node].length === 0) return undefined;
+    const q = drafted(node);
+    for (const child of children[node]) {
+      const x = tree.tokens[child];
+      if (chance.accept(Math.min(1, p[x] / q[x]))) return child;
+      reject(p, q, x);
+    }
+    return undefined;
+  };
+  for (let node = 0;;) {
+    const p = distribution(node), accepted = follow(node, p);
+    if (accepted === undefined) return { path, next: chance.draw(p) };
+    path.push(accepted);
+    node = accepted;
+  }
+}
+
+/** What remains of p and q, both normalised, after a token drawn from q was rejected. */
+function reject(p: Float64Array, q: Float64Array, token: number): void {
+  let left = 0;
+  for (let i = 0; i < p.length; i++) left += Math.max(0, p[i] - q[i]);
+  // Rounding can reject although p = q; the chance is of the order of the rounding, and p stands for itself.
+  if (left > 0) { for (let i = 0; i < p.length; i++) p[i] = Math.max(0, p[i] - q[i]) / left; }
+  q[token] = 0;
+  let rest = 0;
+  for (let i = 0; i < q.length; i++) rest += q[i];
+  if (rest > 0) { for (let i = 0; i < q.length; i++) q[i] /= rest; }
 }
 
 /** The accepted child, if any; otherwise p is left with the rejected tokens at 0, not normalised. */

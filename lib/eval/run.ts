@@ -9,7 +9,7 @@ import {
   speculate,
   type SpeculateOptions,
 } from "../decode/generate.ts";
-import { rowSizeFor, type TargetDecoder } from "../decode/target.ts";
+import { sizesUpTo, type TargetDecoder } from "../decode/target.ts";
 import type { Target } from "../model/load.ts";
 import { random } from "../random.ts";
 import type { GenerationEvent } from "../report/events.ts";
@@ -65,38 +65,31 @@ export async function* evaluate(
   suite: Suite,
   options: EvaluateOptions,
 ): AsyncGenerator<PromptResult> {
-  const { tokenizer, draft, tree, minimumScore, seed = 0, signal, sampling, maxTokens } = options;
+  const { tokenizer, drafter, seed = 0, trace, ...rest } = options;
   const settings = (id: string, kind: string): GenerateOptions => ({
-    sampling,
-    maxTokens,
-    signal,
+    ...rest,
     random: random(seed, kind, id),
   });
   const questions = encodeSuite(suite, { tokenizer, target: target.target });
   const lengths = questions.map(({ prompt }) => prompt.length);
-  const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
-  // A tree has at most `budget` rows; a round accepts at most `depth + 1` tokens, which the draft then reads.
-  draft.checkShape(tree);
-  await target.prepare([...upTo(rowSizeFor(tree.budget)), ...lengths]);
-  await draft.prepare([...upTo(tree.depth + 1), tree.width, ...lengths]);
+  // A round verifies a tree of any size up to the budget.
+  await target.prepare([...sizesUpTo(drafter.budget), ...lengths]);
+  await drafter.prepare(lengths);
   let warm = false;
   for (const { id, category, prompt } of questions) {
-    if (signal?.aborted) return;
+    if (rest.signal?.aborted) return;
     const plainly = () => record(generate(target, prompt, settings(id, "plain")));
-    const speculatively = () =>
-      record(speculate(target, prompt, {
-        ...settings(id, "speculative"),
-        draft,
-        tree,
-        minimumScore,
-      }));
+    const speculatively = () => {
+      const own = { ...settings(id, "speculative"), drafter, trace };
+      return record(speculate(target, prompt, own));
+    };
     if (!warm) {
       await plainly();
       await speculatively();
       warm = true;
     }
     const plain = await plainly(), speculative = await speculatively();
-    if (signal?.aborted) return;
+    if (rest.signal?.aborted) return;
     yield { id, category, promptTokens: prompt.length, plain, speculative };
   }
 }

@@ -4,10 +4,10 @@
  */
 import type { Backend } from "../backend/backend.ts";
 import type { StoredExamples } from "../data/features.ts";
-import { DraftDecoder } from "../decode/draft.ts";
 import { speculate } from "../decode/generate.ts";
+import { dynamicGrowth, type TreeShape } from "../decode/growth.ts";
 import { TargetDecoder } from "../decode/target.ts";
-import type { TreeShape } from "../decode/tree.ts";
+import { TreeDrafter } from "../decode/tree_drafter.ts";
 import type { Draft, Target } from "../model/load.ts";
 import type { TauEstimate } from "../report/events.ts";
 import { type Generation, tau } from "./metrics.ts";
@@ -45,11 +45,11 @@ export async function* decodePrompts(
 ): AsyncGenerator<Generation> {
   const { target, backend, prompts, tree, minimumScore, maxTokens = 128, signal } = options;
   using decoder = new TargetDecoder(target, { backend, taps: draft.config.taps });
-  using drafter = new DraftDecoder(draft, { backend, target, width: tree.width });
+  const growth = dynamicGrowth(tree, { minimumScore });
+  using drafter = new TreeDrafter(draft, { backend, target, growth });
   for (const prompt of prompts) {
     if (signal?.aborted) return;
-    const settings = { maxTokens, draft: drafter, tree, minimumScore, signal };
-    yield await record(speculate(decoder, prompt, settings));
+    yield await record(speculate(decoder, prompt, { drafter, maxTokens, signal }));
   }
 }
 

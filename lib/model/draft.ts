@@ -155,6 +155,8 @@ export interface DraftingOptions extends RowsShape {
   eightBit?: boolean;
   /** What comes out: each row's k best tokens, or its logits, from which the host samples. */
   children?: "top" | "sampled";
+  /** Only of each sequence's row at index `last` i32 [S] do outputs come: enough where rows are read, not expanded. */
+  only?: "last";
   /** Whose features the rows read: what the target gave, or what the draft fed back. They differ for taps. */
   reads?: "target" | "draft";
 }
@@ -171,7 +173,7 @@ export function featureWidth({ width, taps }: DraftConfig): number {
  * numbering, and `regress` [T,D]. Several sequences: as in `targetProgram`, with features [S T, ..].
  */
 export function draftProgram(config: DraftConfig, options: DraftingOptions): Program {
-  const { rows, width, sequences = 1, eightBit = false, reads = "draft", children = "top" } =
+  const { rows, width, sequences = 1, eightBit = false, reads = "draft", children = "top", only } =
     options;
   const { width: d, vocabulary, draftVocabulary } = config, n = sequences * rows;
   const shapes: Record<string, Shape> = {
@@ -198,7 +200,10 @@ export function draftProgram(config: DraftConfig, options: DraftingOptions): Pro
   const { residual, q, k, v } = enterLayer(parts, e, f);
   const { attend, updates } = cachedAttention(config, options);
   const context = attend(concat([q, k, v], 1), 0);
-  const { predict, regress } = leaveLayer(parts, residual, context);
+  const left = leaveLayer(parts, residual, context);
+  const last = only === "last" ? input("last", [sequences], "i32") : undefined;
+  const chosen = (x: Node) => last === undefined ? x : gather(x, last);
+  const predict = chosen(left.predict), regress = chosen(left.regress);
   const logits = project(predict, "lm_head.weight"); // [N,V]
   if (children === "sampled") return program({ logits, regress }, { updates });
   const logProbabilities = logSoftmax(logits);

@@ -4,7 +4,7 @@
  * Used by `lib/decode/target.ts`, `lib/decode/draft.ts` and data generation.
  */
 import { type Backend, type Params, type Tensor, zeros } from "../backend/backend.ts";
-import { cacheShapes } from "./llama.ts";
+import { cacheShapes, sequenceNames } from "./llama.ts";
 
 /** Caches of one sequence: tensors by name, and how many rows are in use. */
 export class Cache implements Disposable {
@@ -134,12 +134,49 @@ export class Rows implements Disposable {
     this.#written = undefined;
   }
 
-  /** As inputs of a run. */
+  /** As inputs of a run over one sequence. */
   get inputs(): Params {
     return { ids: this.ids, positions: this.positions, length: this.length, bias: this.bias };
   }
 
   [Symbol.dispose](): void {
     for (const tensor of Object.values(this.inputs)) tensor[Symbol.dispose]();
+  }
+}
+
+/** The rows of S sequences in one run, each over a cache of its own. */
+export class SequenceRows implements Disposable {
+  readonly each: readonly Rows[];
+  #names: readonly string[];
+
+  constructor(
+    backend: Backend,
+    { rows, capacity, sequences }: { rows: number; capacity: number; sequences: number },
+  ) {
+    this.#names = sequenceNames(sequences);
+    this.each = this.#names.map(() => new Rows(backend, rows, capacity));
+  }
+
+  /** As inputs of a run over these caches, one a sequence; `idle` stands for those that are missing. */
+  inputs(caches: readonly Cache[], idle?: Cache): Params {
+    const all: Params = {};
+    this.each.forEach((rows, s) => {
+      const cache = caches[s] ?? idle;
+      if (cache === undefined) {
+        throw new Error(
+          `Cannot place ${this.each.length} sequences: found ${caches.length} caches`,
+        );
+      }
+      // What an idle sequence writes is never read, but must stay within its cache.
+      if (caches[s] === undefined) rows.placeChain([], 0);
+      for (const [name, tensor] of Object.entries({ ...rows.inputs, ...cache.tensors })) {
+        all[`${name}${this.#names[s]}`] = tensor;
+      }
+    });
+    return all;
+  }
+
+  [Symbol.dispose](): void {
+    for (const rows of this.each) rows[Symbol.dispose]();
   }
 }

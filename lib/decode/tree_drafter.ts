@@ -1,0 +1,211 @@
+/**
+ * A draft model that proposes trees: brings together the compiled draft (`draft.ts`), a rule of growth and, where
+ * children are sampled, the settings of sampling. Children are the draft's best tokens, or are drawn from its
+ * processed distribution without replacement. Next on the walk of a prompt: `target.ts`, then `verify.ts`.
+ */
+import type { Backend } from "../backend/backend.ts";
+import type { Draft, Target } from "../model/load.ts";
+import type { Cache } from "../model/placement.ts";
+import { DraftDecoder, type DraftRows } from "./draft.ts";
+import type { Beginning, Drafter, Drafting, News, Proposal } from "./drafter.ts";
+import { processLogits, type Sampling } from "./sample.ts";
+import { sizesUpTo } from "./target.ts";
+import { type Frontier, type Grown, type Growth, growTree, type TopK } from "./tree.ts";
+import type { Chance, Verdict } from "./verify.ts";
+
+/** One sequence: the draft's cache of it, and what sampling needs. */
+interface TreeDrafting extends Drafting {
+  cache: Cache;
+  sampling: Sampling;
+  chance: Chance | undefined;
+  /** Tokens so far, for the repetition penalty. */
+  text: number[];
+}
+
+/** A tree on its way. */
+interface Growing {
+  drafting: TreeDrafting;
+  root: number;
+  steps: Generator<Frontier, Grown, TopK>;
+  state: IteratorResult<Frontier, Grown>;
+  /** Rows of the tree in the cache, and the regress rows [r, D] of the last forward. */
+  rows: number;
+  regress: Float32Array;
+  /** Tokens from below the root down to each candidate expanded, the root (-1) included. */
+  paths: Map<number, number[]>;
+  /** The distributions that children of expanded candidates were sampled from. */
+  drawnFrom: Map<number, Float64Array>;
+}
+
+/** How a draft model is made a drafter. */
+export interface TreeDrafterOptions {
+  backend: Backend;
+  target: Target;
+  growth: Growth;
+  /** The draft's best tokens, or tokens drawn from its processed distribution (then temperatures above 0 only). */
+  children?: "top" | "sampled";
+  /** Sequences at a time. */
+  sequences?: number;
+  /** Matrices in 8 bits: the output distribution does not depend on it, speed does. */
+  eightBit?: boolean;
+}
+
+export class TreeDrafter implements Drafter<TreeDrafting>, Disposable {
+  readonly growth: Growth;
+  #decoder: DraftDecoder;
+
+  /** @throws when children are to be sampled and the growth decides by their tokens. */
+  constructor(draft: Draft, { growth, ...options }: TreeDrafterOptions) {
+    const { branching, rows, depth } = growth;
+    if (options.children === "sampled" && !growth.blind) {
+      throw new Error(
+        "Cannot sample the children of a tree that keeps nodes by their scores: wanted a chain, a static tree, " +
+          "or an automatic tree made for sampling",
+      );
+    }
+    this.growth = growth;
+    const treeRows = rows * Math.max(0, depth - 1);
+    this.#decoder = new DraftDecoder(draft, { ...options, branching, treeRows });
+  }
+
+  /** Layers of the target whose inputs are the features it reads; none: the target's last feature. */
+  get taps(): readonly number[] {
+    return this.#decoder.draft.config.taps ?? [];
+  }
+  get budget(): number {
+    return this.growth.budget;
+  }
+  get depth(): number {
+    return this.growth.depth;
+  }
+
+  /** @throws when children are sampled and the temperature is 0. */
+  begin({ first, sampling, chance }: Beginning): TreeDrafting {
+    if (this.#decoder.children === "sampled" && (sampling.temperature === 0 || !chance)) {
+      throw new Error(
+        "Cannot sample the children of a tree at temperature 0: wanted its best tokens",
+      );
+    }
+    const cache = this.#decoder.newCache();
+    return {
+      cache,
+      sampling,
+      chance,
+      text: [first],
+      [Symbol.dispose]: () => cache[Symbol.dispose](),
+    };
+  }
+
+  async propose(
+    requests: readonly { drafting: TreeDrafting; news: News }[],
+  ): Promise<Proposal[]> {
+    const reading = requests.map(({ drafting: { cache }, news }) => ({ ...news, cache }));
+    const read = await this.#decoder.read(reading);
+    const growing = requests.map(({ drafting, news: { ids } }, i): Growing => {
+      drafting.text.push(...ids);
+      const root = ids[ids.length - 1], steps = growTree({ root, growth: this.growth });
+      const tree: Growing = {
+        drafting,
+        root,
+        steps,
+        state: steps.next(),
+        rows: 0,
+        regress: read[i].regress.slice(),
+        paths: new Map([[-1, []]]),
+        drawnFrom: new Map(),
+      };
+      this.#answer(tree, read[i]);
+      return tree;
+    });
+    for (;;) {
+      const open = growing.filter(({ state }) => !state.done);
+      if (open.length === 0) break;
+      const answers = await this.#decoder.expand(
+        open.map(({ state, regress, rows, drafting: { cache } }) => ({
+          frontier: state.value as Frontier,
+          features: regress,
+          before: rows,
+          cache,
+        })),
+      );
+      open.forEach((tree, i) => {
+        tree.rows += (tree.state.value as Frontier).tokens.length;
+        tree.regress = answers[i].regress.slice();
+        this.#answer(tree, answers[i]);
+      });
+    }
+    return growing.map(({ state, drawnFrom }): Proposal => {
+      const { tree, kept } = state.value as Grown;
+      if (this.#decoder.children === "top") return { tree };
+      return { tree, drafted: (node) => drawnFrom.get(node === 0 ? -1 : kept[node - 1])!.slice() };
+    });
+  }
+
+  /** Answers the frontier that a tree waits with. */
+  #answer(tree: Growing, { tokens, logProbabilities, logits }: DraftRows): void {
+    const frontier = tree.state.value as Frontier;
+    const top = logits === undefined
+      ? { tokens: tokens!, logProbabilities: logProbabilities! }
+      : this.#drawChildren(tree, logits);
+    const { done, value } = tree.state = tree.steps.next(top);
+    if (done) return;
+    value.candidates.forEach((candidate, i) => {
+      const parent = frontier.candidates[value.featureRows[i]];
+      tree.paths.set(candidate, [...tree.paths.get(parent)!, value.tokens[i]]);
+    });
+  }
+
+  /** Children of each row of a frontier, drawn one after the other without replacement. */
+  #drawChildren(tree: Growing, logits: Float32Array): TopK {
+    const { counts, candidates } = tree.state.value as Frontier, k = this.growth.branching;
+    const { vocabulary, draftVocabulary } = this.#decoder.draft.config;
+    const wide = draftVocabulary ?? vocabulary, translate = this.#decoder.draft.tokens;
+    const tokens = new Int32Array(candidates.length * k);
+    const logProbabilities = new Float64Array(candidates.length * k).fill(-Infinity);
+    const { sampling, chance, text } = tree.drafting;
+    candidates.forEach((candidate, row) => {
+      const own = logits.subarray(row * wide, (row + 1) * wide);
+      const full = translate === undefined ? own : spread(own, { translate, vocabulary });
+      const q = new Float64Array(vocabulary);
+      processLogits(full, sampling, q, text.concat(tree.paths.get(candidate)!));
+      tree.drawnFrom.set(candidate, q);
+      const left = q.slice(), possible = q.reduce((n, x) => n + (x > 0 ? 1 : 0), 0);
+      for (let i = 0; i < Math.min(counts[row], possible); i++) {
+        const token = chance!.draw(left);
+        tokens[row * k + i] = token;
+        // By the distribution that it was drawn from first, so that scores are comparable.
+        logProbabilities[row * k + i] = Math.log(q[token]);
+        left[token] = 0;
+      }
+    });
+    return { tokens, logProbabilities };
+  }
+
+  /** Compiles what prompts of these lengths and its trees need. */
+  async prepare(promptLengths: Iterable<number>): Promise<void> {
+    const { depth, rows } = this.growth;
+    // A round accepts at most as many tokens as the tree has levels, and one more.
+    await this.#decoder.prepare({
+      reading: [...sizesUpTo(depth + 1), ...promptLengths],
+      expanding: depth > 1 ? sizesUpTo(rows) : [],
+    });
+  }
+
+  learn({ tree }: Proposal, { path }: Verdict): void {
+    this.growth.learn?.(tree, path);
+  }
+
+  [Symbol.dispose](): void {
+    this.#decoder[Symbol.dispose]();
+  }
+}
+
+/** Logits [V'] of a draft vocabulary as logits [V] of the target's: tokens that it lacks are impossible. */
+function spread(
+  logits: Float32Array,
+  { translate, vocabulary }: { translate: Int32Array; vocabulary: number },
+): Float32Array {
+  const all = new Float32Array(vocabulary).fill(-Infinity);
+  translate.forEach((token, i) => all[token] = logits[i]);
+  return all;
+}
