@@ -3,12 +3,8 @@
  * same machine; an async generator of results. Summarised by `summary.ts`.
  */
 import type { Suite } from "../data/suites.ts";
-import {
-  generate,
-  type GenerateOptions,
-  speculate,
-  type SpeculateOptions,
-} from "../decode/generate.ts";
+import { generate, speculate, type SpeculateOptions } from "../decode/generate.ts";
+import type { GenerateOptions } from "../decode/sequence.ts";
 import { sizesUpTo, type TargetDecoder } from "../decode/target.ts";
 import type { Target } from "../model/load.ts";
 import { random } from "../random.ts";
