@@ -1,8 +1,11 @@
 /** Options that tasks which decode have in common, and what they open from them. */
+import { knownCosts } from "../bench/costs.ts";
 import { openOnnxBackend } from "../backend/onnx/backend.ts";
 import { type Drafter, NO_DRAFTER } from "../decode/drafter.ts";
 import { chainGrowth, dynamicGrowth, fromAuthorsFlags, staticGrowth } from "../decode/growth.ts";
 import { promptLookup } from "../decode/prompt_lookup.ts";
+import { autoGrowth } from "../decode/tree_size.ts";
+import type { Costs } from "../decode/pricing.ts";
 import { checkSampling, type Sampling } from "../decode/sample.ts";
 import { TargetDecoder } from "../decode/target.ts";
 import type { Growth } from "../decode/tree.ts";
@@ -32,10 +35,11 @@ export const DECODING_OPTIONS = {
   },
   tree: {
     type: "string",
-    default: "8/6/2",
-    describe: "NODES/DEPTH/WIDTH, as in the paper's 60/6/10; authors:60/5/10, their flags for " +
-      "the same; static:FILE, a JSON list of paths",
+    default: "auto",
+    describe: "auto: sized by measured costs; NODES/DEPTH/WIDTH, as in the paper's 60/6/10; " +
+      "authors:60/5/10, their flags for the same; static:FILE, a JSON list of paths",
   },
+  "measure-costs": { type: "boolean", describe: "measure again what --tree auto sizes by" },
   "minimum-score": {
     type: "number",
     default: -6,
@@ -51,7 +55,10 @@ export const DECODING_OPTIONS = {
 } as const;
 
 /** Opens backend, target, tokenizer and whoever proposes, and reads the decoding settings. */
-export async function openDecoding(options: Values<typeof DECODING_OPTIONS>) {
+export async function openDecoding(
+  options: Values<typeof DECODING_OPTIONS>,
+  { say = () => {} }: { say?: (text: string) => void } = {},
+) {
   const sampling: Sampling = {
     temperature: options.temperature,
     topK: options["top-k"],
@@ -67,22 +74,28 @@ export async function openDecoding(options: Values<typeof DECODING_OPTIONS>) {
     ? await readDraft(options.draft, { target: loaded })
     : undefined;
   const target = resources.use(new TargetDecoder(loaded, { backend, taps: draft?.config.taps }));
-  const growth = readGrowth(options);
-  const drafter: Drafter = draft === undefined
-    ? method === "lookup" ? promptLookup() : NO_DRAFTER
-    : resources.use(
-      new TreeDrafter(draft, {
-        backend,
-        target: loaded,
-        growth,
-        eightBit: options["draft-bits"] === "8",
-      }),
+  const eightBit = options["draft-bits"] === "8";
+  let drafter: Drafter = method === "lookup" ? promptLookup() : NO_DRAFTER,
+    costs: Costs | undefined;
+  if (draft !== undefined) {
+    let growth: Growth;
+    if (method === "tree" && options.tree === "auto") {
+      const question = { backend, target, draft, eightBit };
+      const known = await knownCosts(question, { again: options["measure-costs"] });
+      say(`costs ${known.measured ? "measured, kept in" : "from"} ${known.path}`);
+      costs = known.costs;
+      growth = autoGrowth(costs);
+    } else growth = readGrowth(options);
+    drafter = resources.use(
+      new TreeDrafter(draft, { backend, target: loaded, growth, eightBit }),
     );
+  }
   const opened = resources.move();
   return {
     backend,
     target,
     tokenizer,
+    costs,
     settings: { sampling, maxTokens, seed, drafter, tokenizer },
     [Symbol.dispose]: () => opened.dispose(),
   };
@@ -96,6 +109,8 @@ export function readGrowth(
     "minimum-score": number;
   },
 ): Growth {
+  if (method === "chain" && /^\d+$/.test(tree)) return chainGrowth(Number(tree), { minimumScore });
+  if (method === "chain" && tree === "auto") return chainGrowth(5, { minimumScore });
   const [, authors, ...numbers] = /^(authors:)?(\d+)\/(\d+)\/(\d+)$/.exec(tree) ?? [];
   if (tree.startsWith("static:")) {
     const path = tree.slice("static:".length);

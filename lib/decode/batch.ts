@@ -13,7 +13,7 @@ import type { TargetDecoder, TargetRows } from "./target.ts";
 /** Settings of speculative decoding of several prompts. */
 export interface BatchOptions extends Omit<GenerateOptions, "random"> {
   // deno-lint-ignore no-explicit-any -- what a drafter keeps of a sequence is its own affair
-  drafter: Drafter<any>;
+  drafter: Drafter<any, any>;
   /** Rounds tell their tree and what the target said of it. */
   trace?: boolean;
   /** Random numbers of each prompt, by its index; needed when the temperature is above 0. */

@@ -37,6 +37,10 @@ interface Growing {
   drawnFrom: Map<number, Float64Array>;
 }
 
+interface TreeProposal extends Proposal {
+  grown: Grown;
+}
+
 /** How a draft model is made a drafter. */
 export interface TreeDrafterOptions {
   backend: Backend;
@@ -50,7 +54,7 @@ export interface TreeDrafterOptions {
   eightBit?: boolean;
 }
 
-export class TreeDrafter implements Drafter<TreeDrafting>, Disposable {
+export class TreeDrafter implements Drafter<TreeDrafting, TreeProposal>, Disposable {
   readonly growth: Growth;
   #decoder: DraftDecoder;
 
@@ -98,7 +102,7 @@ export class TreeDrafter implements Drafter<TreeDrafting>, Disposable {
 
   async propose(
     requests: readonly { drafting: TreeDrafting; news: News }[],
-  ): Promise<Proposal[]> {
+  ): Promise<TreeProposal[]> {
     const reading = requests.map(({ drafting: { cache }, news }) => ({ ...news, cache }));
     const read = await this.#decoder.read(reading);
     const growing = requests.map(({ drafting, news: { ids } }, i): Growing => {
@@ -134,10 +138,11 @@ export class TreeDrafter implements Drafter<TreeDrafting>, Disposable {
         this.#answer(tree, answers[i]);
       });
     }
-    return growing.map(({ state, drawnFrom }): Proposal => {
-      const { tree, kept } = state.value as Grown;
-      if (this.#decoder.children === "top") return { tree };
-      return { tree, drafted: (node) => drawnFrom.get(node === 0 ? -1 : kept[node - 1])!.slice() };
+    return growing.map(({ state, drawnFrom }): TreeProposal => {
+      const grown = state.value as Grown, { tree, kept } = grown;
+      if (this.#decoder.children === "top") return { tree, grown };
+      const drafted = (node: number) => drawnFrom.get(node === 0 ? -1 : kept[node - 1])!.slice();
+      return { tree, grown, drafted };
     });
   }
 
@@ -191,8 +196,8 @@ export class TreeDrafter implements Drafter<TreeDrafting>, Disposable {
     });
   }
 
-  learn({ tree }: Proposal, { path }: Verdict): void {
-    this.growth.learn?.(tree, path);
+  learn({ grown }: TreeProposal, { path }: Verdict): void {
+    this.growth.learn?.(grown, path);
   }
 
   [Symbol.dispose](): void {
