@@ -49,8 +49,8 @@ export const DECODING_OPTIONS = {
     type: "string",
     choices: ["auto", "top", "sampled"],
     default: "auto",
-    describe: "the draft's best tokens, or tokens sampled from its distribution (temperatures " +
-      "above 0); auto: the best tokens",
+    describe: "the draft's best tokens, or tokens sampled from its distribution (only at " +
+      "temperatures above 0); auto: sampled there, unless --tree keeps nodes by their scores",
   },
   "measure-costs": { type: "boolean", describe: "measure again what --tree auto sizes by" },
   "minimum-score": {
@@ -88,22 +88,22 @@ export async function openDecoding(
     ? await readDraft(options.draft, { target: loaded })
     : undefined;
   const target = resources.use(new TargetDecoder(loaded, { backend, taps: draft?.config.taps }));
-  const eightBit = options["draft-bits"] === "8";
-  const children = options.children === "sampled" ? "sampled" : "top";
+  const eightBit = options["draft-bits"] === "8",
+    automatic = method === "tree" && options.tree === "auto";
   let drafter: Drafter = method === "lookup" ? promptLookup() : NO_DRAFTER,
     costs: Costs | undefined;
   if (draft !== undefined) {
-    let growth: Growth;
-    if (method === "tree" && options.tree === "auto") {
+    let growth = automatic ? undefined : readGrowth(options);
+    const children = chooseChildren(options, { blind: growth?.blind ?? true });
+    if (growth === undefined) {
       const question = { backend, target, draft, children, eightBit };
       const known = await knownCosts(question, { again: options["measure-costs"] });
       say(`costs ${known.measured ? "measured, kept in" : "from"} ${known.path}`);
       costs = known.costs;
       growth = children === "sampled" ? sampledAutoGrowth(costs) : autoGrowth(costs);
-    } else growth = readGrowth(options);
-    drafter = resources.use(
-      new TreeDrafter(draft, { backend, target: loaded, growth, children, eightBit }),
-    );
+    }
+    const settings = { backend, target: loaded, growth, children, eightBit };
+    drafter = resources.use(new TreeDrafter(draft, settings));
   }
   const opened = resources.move();
   return {
@@ -114,6 +114,18 @@ export async function openDecoding(
     settings: { sampling, maxTokens, seed, drafter, tokenizer },
     [Symbol.dispose]: () => opened.dispose(),
   };
+}
+
+/**
+ * At temperature 0 the draft's best tokens; above, sampled tokens where the rule of growth allows it: on the shipped
+ * model they give the higher tau.
+ */
+function chooseChildren(
+  { children, temperature }: { children: string; temperature: number },
+  { blind }: { blind: boolean },
+): "top" | "sampled" {
+  if (children === "auto") return temperature > 0 && blind ? "sampled" : "top";
+  return children === "sampled" ? "sampled" : "top";
 }
 
 /** The rule of growth that `--tree` names. @throws naming what was found and what was wanted. */
