@@ -79,8 +79,8 @@ class Answers {
   }
 }
 
-/** The tree that a rule grows from a recorded one. */
-function growRecorded(
+/** The tree that a rule grows from a recorded one, and how many nodes it wanted expanded that are not recorded. */
+export function growRecorded(
   recorded: RecordedTree,
   { root, growth, branching }: { root: number; growth: Growth; branching: number },
 ): { grown: Grown; missed: number } {
