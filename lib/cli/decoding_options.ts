@@ -4,6 +4,7 @@ import { openOnnxBackend } from "../backend/onnx/backend.ts";
 import { type Drafter, NO_DRAFTER } from "../decode/drafter.ts";
 import { chainGrowth, dynamicGrowth, fromAuthorsFlags, staticGrowth } from "../decode/growth.ts";
 import { promptLookup } from "../decode/prompt_lookup.ts";
+import { sampledAutoGrowth } from "../decode/sampled_tree_size.ts";
 import { autoGrowth } from "../decode/tree_size.ts";
 import type { Costs } from "../decode/pricing.ts";
 import { checkSampling, type Sampling } from "../decode/sample.ts";
@@ -27,6 +28,11 @@ export const DECODING_OPTIONS = {
     describe: "keep the k most likely tokens; 0 keeps all",
   },
   "top-p": { type: "number", default: 1, describe: "keep the most likely tokens up to this sum" },
+  "repetition-penalty": {
+    type: "number",
+    default: 1,
+    describe: "of tokens that occurred before; 1 is none",
+  },
   method: {
     type: "string",
     choices: ["tree", "chain", "lookup", "plain"],
@@ -38,6 +44,13 @@ export const DECODING_OPTIONS = {
     default: "auto",
     describe: "auto: sized by measured costs; NODES/DEPTH/WIDTH, as in the paper's 60/6/10; " +
       "authors:60/5/10, their flags for the same; static:FILE, a JSON list of paths",
+  },
+  children: {
+    type: "string",
+    choices: ["auto", "top", "sampled"],
+    default: "auto",
+    describe: "the draft's best tokens, or tokens sampled from its distribution (only at " +
+      "temperatures above 0); auto: sampled there, unless --tree keeps nodes by their scores",
   },
   "measure-costs": { type: "boolean", describe: "measure again what --tree auto sizes by" },
   "minimum-score": {
@@ -63,6 +76,7 @@ export async function openDecoding(
     temperature: options.temperature,
     topK: options["top-k"],
     topP: options["top-p"],
+    repetitionPenalty: options["repetition-penalty"],
   };
   checkSampling(sampling);
   const { method, tokens: maxTokens, seed } = options;
@@ -74,21 +88,22 @@ export async function openDecoding(
     ? await readDraft(options.draft, { target: loaded })
     : undefined;
   const target = resources.use(new TargetDecoder(loaded, { backend, taps: draft?.config.taps }));
-  const eightBit = options["draft-bits"] === "8";
+  const eightBit = options["draft-bits"] === "8",
+    automatic = method === "tree" && options.tree === "auto";
   let drafter: Drafter = method === "lookup" ? promptLookup() : NO_DRAFTER,
     costs: Costs | undefined;
   if (draft !== undefined) {
-    let growth: Growth;
-    if (method === "tree" && options.tree === "auto") {
-      const question = { backend, target, draft, eightBit };
+    let growth = automatic ? undefined : readGrowth(options);
+    const children = chooseChildren(options, { blind: growth?.blind ?? true });
+    if (growth === undefined) {
+      const question = { backend, target, draft, children, eightBit };
       const known = await knownCosts(question, { again: options["measure-costs"] });
       say(`costs ${known.measured ? "measured, kept in" : "from"} ${known.path}`);
       costs = known.costs;
-      growth = autoGrowth(costs);
-    } else growth = readGrowth(options);
-    drafter = resources.use(
-      new TreeDrafter(draft, { backend, target: loaded, growth, eightBit }),
-    );
+      growth = children === "sampled" ? sampledAutoGrowth(costs) : autoGrowth(costs);
+    }
+    const settings = { backend, target: loaded, growth, children, eightBit };
+    drafter = resources.use(new TreeDrafter(draft, settings));
   }
   const opened = resources.move();
   return {
@@ -99,6 +114,18 @@ export async function openDecoding(
     settings: { sampling, maxTokens, seed, drafter, tokenizer },
     [Symbol.dispose]: () => opened.dispose(),
   };
+}
+
+/**
+ * At temperature 0 the draft's best tokens; above, sampled tokens where the rule of growth allows it: on the shipped
+ * model they give the higher tau.
+ */
+function chooseChildren(
+  { children, temperature }: { children: string; temperature: number },
+  { blind }: { blind: boolean },
+): "top" | "sampled" {
+  if (children === "auto") return temperature > 0 && blind ? "sampled" : "top";
+  return children === "sampled" ? "sampled" : "top";
 }
 
 /** The rule of growth that `--tree` names. @throws naming what was found and what was wanted. */

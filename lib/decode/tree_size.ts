@@ -4,7 +4,7 @@
  * maximise expected tokens for a given budget; here the budget, width and depth follow from costs, round by round.
  * Children that are sampled need another rule: `sampled_tree_size.ts`.
  */
-import { Acceptance } from "./acceptance.ts";
+import { Acceptance, ChildProfile } from "./acceptance.ts";
 import { costOf, type Costs, Price } from "./pricing.ts";
 import type { Candidates, Grown, Growth } from "./tree.ts";
 
@@ -19,30 +19,15 @@ export interface SizeLimits {
   budget?: number;
 }
 
-/** Expected acceptance of the children of an expanded node by rank: a running mean for each depth. */
-class ChildProfile {
-  #means: { weight: number; chances: Float64Array }[];
+/** Levels looked ahead: one more level may not pay where two do, since verifications grow in steps. */
+const AHEAD = 3;
+/** Chances below this are worth no row on any machine, and are left out of the books. */
+const HOPELESS = 0.01;
 
-  constructor(depth: number, branching: number) {
-    // Before anything is known: the best child of two thirds, each next one a third of the one before.
-    const chances = () => Float64Array.from({ length: branching }, (_, r) => 0.65 * 0.33 ** r);
-    this.#means = Array.from({ length: depth }, () => ({ weight: 1, chances: chances() }));
-  }
-
-  /** Of children at this depth, from 1. */
-  at(depth: number): Float64Array {
-    return this.#means[depth - 1].chances;
-  }
-
-  /** `weight`: how likely the parent is accepted itself, so that the mean is of nodes that matter. */
-  observe(
-    chance: number,
-    { depth, rank, weight }: { depth: number; rank: number; weight: number },
-  ) {
-    const mean = this.#means[depth - 1];
-    if (rank === 0) mean.weight = Math.min(500, mean.weight + weight);
-    mean.chances[rank] += (chance - mean.chances[rank]) * Math.min(1, weight / mean.weight);
-  }
+/** A candidate, known or expected: its chance, and its chance once its parent is accepted. */
+interface Expected {
+  chance: number;
+  confidence: number;
 }
 
 /**
@@ -55,31 +40,33 @@ export function autoGrowth(
   { branching = 4, rows = 8, depth = 10, budget = 64 }: SizeLimits = {},
 ): Growth {
   const price = new Price(costs), acceptance = new Acceptance();
-  const profile = new ChildProfile(depth, branching);
+  const profile = new ChildProfile(branching);
   /** Sizes of a verification within the budget. */
   const sizes = costs.verify.map(([n]) => n).filter((n) => n <= budget);
-  /** The chance of each candidate to be accepted, all its ancestors included. */
-  const known = new WeakMap<Candidates, number[]>();
+  const known = new WeakMap<Candidates, Expected[]>();
 
-  function chancesOf(candidates: Candidates): number[] {
-    const chances = known.get(candidates) ?? [];
-    known.set(candidates, chances);
+  function expectedOf(candidates: Candidates): Expected[] {
+    const all = known.get(candidates) ?? [];
+    known.set(candidates, all);
     const { parents, ranks, depths, logProbabilities } = candidates;
-    for (let c = chances.length; c < parents.length; c++) {
-      const above = parents[c] < 0 ? 1 : chances[parents[c]];
-      const own = above * acceptance.estimate(logProbabilities[c], depths[c]);
+    for (let c = all.length; c < parents.length; c++) {
+      const parent = all[parents[c]] as Expected | undefined, reached = parent?.chance ?? 1;
+      const rank = ranks[c],
+        standing = { logProbability: logProbabilities[c], rank, depth: depths[c] };
+      const own = acceptance.estimate(standing);
       // Siblings stand side by side, best first; a later one is never preferred.
-      chances.push(ranks[c] > 0 ? Math.min(own, chances[c - 1]) : own);
-      const mine = { depth: depths[c], rank: ranks[c], weight: above };
-      if (above > 0) profile.observe(chances[c] / above, mine);
+      const confidence = rank > 0 ? Math.min(own, all[c - 1].confidence) : own;
+      if (parent !== undefined) {
+        profile.observe(parent.confidence, { chance: confidence, rank, weight: reached });
+      }
+      all.push({ chance: reached * confidence, confidence });
     }
-    return chances;
+    return all;
   }
 
   /** The best number of nodes to verify when candidates have these chances, and what the round is then worth. */
-  function bestSize(chances: Float64Array): { nodes: number; worth: number } {
-    chances.sort();
-    const n = chances.length, { rate } = price;
+  function bestSize(values: readonly number[]): { nodes: number; worth: number } {
+    const chances = Float64Array.from(values).sort(), n = chances.length, { rate } = price;
     let sum = 0, taken = 0, best = { nodes: 1, worth: -rate * costOf(costs.verify, 1) };
     for (const size of sizes) {
       while (taken < Math.min(size - 1, n)) sum += chances[n - 1 - taken++];
@@ -97,25 +84,34 @@ export function autoGrowth(
     budget,
     blind: false,
     expand(candidates, newest) {
-      const chances = chancesOf(candidates), next = candidates.depths[newest] + 1;
-      const frontier = order(chances, newest).slice(0, rows), children = profile.at(next);
-      let best = { count: 0, worth: bestSize(Float64Array.from(chances)).worth };
+      const all = expectedOf(candidates), { rate } = price;
+      const frontier = order(all, newest).slice(0, rows);
+      const levels = Math.min(AHEAD, depth - candidates.depths[newest]);
+      const chances = all.map(({ chance }) => chance).filter((chance) => chance > HOPELESS);
+      let best = { count: 0, worth: bestSize(chances).worth };
       for (const [size, ms] of costs.expand) {
-        const count = Math.min(size, frontier.length), expected: number[] = [];
-        for (const c of frontier.slice(0, count)) {
-          for (const chance of children) expected.push(chances[c] * chance);
+        const count = Math.min(size, frontier.length), expected = [...chances];
+        let level = frontier.slice(0, count).map((c) => all[c]);
+        for (let ahead = 1; ahead <= levels; ahead++) {
+          level = level.flatMap(({ chance, confidence }) =>
+            Array.from(
+              profile.after(confidence),
+              (own) => ({ chance: chance * own, confidence: own }),
+            )
+          ).filter(({ chance }) => chance > HOPELESS);
+          expected.push(...level.map(({ chance }) => chance));
+          const worth = bestSize(expected).worth - rate * ms * ahead;
+          if (worth > best.worth) best = { count, worth };
+          level = level.sort((a, b) => b.chance - a.chance).slice(0, count);
         }
-        const { worth } = bestSize(Float64Array.from([...chances, ...expected]));
-        const left = worth - price.rate * ms;
-        if (left > best.worth) best = { count, worth: left };
         if (size >= frontier.length) break;
       }
       return frontier.slice(0, best.count);
     },
     keep(candidates) {
-      const chances = chancesOf(candidates);
-      const { nodes } = bestSize(Float64Array.from(chances));
-      return order(chances, 0).slice(0, nodes - 1);
+      const all = expectedOf(candidates);
+      const { nodes } = bestSize(all.map(({ chance }) => chance));
+      return order(all, 0).slice(0, nodes - 1);
     },
     learn({ tree, expanded }: Grown, path) {
       acceptance.observe(tree, path);
@@ -125,7 +121,7 @@ export function autoGrowth(
 }
 
 /** Candidates from `from` on by falling chance; the earlier wins a tie, so parents come before children. */
-function order(chances: readonly number[], from: number): number[] {
-  return Array.from({ length: chances.length - from }, (_, i) => from + i)
-    .sort((a, b) => chances[b] - chances[a] || a - b);
+function order(all: readonly Expected[], from: number): number[] {
+  return Array.from({ length: all.length - from }, (_, i) => from + i)
+    .sort((a, b) => all[b].chance - all[a].chance || a - b);
 }
