@@ -2,6 +2,8 @@
  * Recordings as files: one safetensors file, all prompts one after the other, and how long each part is. Written as
  * a whole or not at all. What the numbers mean: `recording.ts`.
  */
+import { createHash } from "node:crypto";
+import type { Draft, Target } from "../model/load.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
 import type { RecordedTree, Recording } from "./recording.ts";
 
@@ -23,6 +25,31 @@ interface Entry {
   /** What was recorded, in the caller's words. */
   subject: string;
   prompts: PromptEntry[];
+}
+
+/** Tells recordings apart: target, draft and its weights, prompts, and settings in the caller's words. */
+export function recordingSubject(
+  { target, draft, prompts, settings }: {
+    target: Pick<Target, "identity">;
+    draft: Draft;
+    prompts: readonly { ids: Int32Array }[];
+    settings: Record<string, unknown>;
+  },
+): string {
+  const digest = (arrays: Iterable<Float32Array | Int32Array>) => {
+    const hash = createHash("sha256");
+    for (const { buffer, byteOffset, byteLength } of arrays) {
+      hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+      hash.update(" ");
+    }
+    return hash.digest("hex").slice(0, 16);
+  };
+  return JSON.stringify({
+    target: target.identity,
+    draft: [draft.config, digest(Object.values(draft.parameters))],
+    prompts: digest(prompts.map((p) => p.ids)),
+    ...settings,
+  });
 }
 
 function joined<A extends Int32Array | Float32Array>(

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Recording } from "../../lib/eval/recording.ts";
-import { readRecording, writeRecording } from "../../lib/eval/recording_file.ts";
+import { readRecording, recordingSubject, writeRecording } from "../../lib/eval/recording_file.ts";
 import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors.ts";
+import { tinyDraft } from "../model/tiny.ts";
 
 const tree = (expanded: number[], from: number) => ({
   expanded: Int32Array.from(expanded),
@@ -79,4 +80,20 @@ Deno.test("files of other kinds, and with parts missing, are refused", async () 
       /it holds 14,3,6,12,12 values, its prompts tell of 15,3,6,12,12/,
     );
   });
+});
+
+Deno.test("a subject changes with each of its parts", () => {
+  const draft = tinyDraft(), target = { identity: "t" }, settings = { maxTokens: 3 };
+  const prompts = [{ ids: Int32Array.of(1, 2) }, { ids: Int32Array.of(3) }];
+  const one = { target, draft, prompts, settings };
+  const trained = tinyDraft();
+  Object.values(trained.parameters)[0][0] += 1;
+  const others = [
+    { ...one, target: { identity: "u" } },
+    { ...one, draft: trained },
+    { ...one, prompts: [{ ids: Int32Array.of(1) }, { ids: Int32Array.of(2, 3) }] },
+    { ...one, settings: { maxTokens: 4 } },
+  ];
+  assert.equal(recordingSubject(one), recordingSubject({ ...one, draft: tinyDraft() }));
+  assert.equal(new Set([one, ...others].map(recordingSubject)).size, 5);
 });
