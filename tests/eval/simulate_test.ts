@@ -63,8 +63,11 @@ for (const [kind, changes] of [["GRIFFIN", {}], ["EAGLE-3", TAPPED]] as const) {
       ["chain, minimum score", () => chainGrowth(6, { minimumScore: -2 })],
       ["static", () => staticGrowth(PATHS)],
     ];
+    const sizes = kind === "GRIFFIN"
+      ? [[1, 4], [3, 3], [3, 10], [6, 8], [6, 32]]
+      : [[3, 10], [6, 32]];
     for (const width of WIDTHS) {
-      for (const [depth, budget] of [[1, 4], [3, 3], [3, 10], [6, 8], [6, 32]]) {
+      for (const [depth, budget] of sizes) {
         const shape = { depth, width, budget };
         rules.push([JSON.stringify(shape), () => dynamicGrowth(shape)]);
         const strict = { minimumScore: -2.5 };
@@ -78,7 +81,7 @@ for (const [kind, changes] of [["GRIFFIN", {}], ["EAGLE-3", TAPPED]] as const) {
       assert.equal(countMisses(simulate(recording, make())).nodes, 0, name);
       accepted += found.flatMap((f) => f.rounds).reduce((sum, [, , , n]) => sum + n, 0);
     }
-    assert.ok(accepted > 300, `only ${accepted} accepted: the test shows little`);
+    assert.ok(accepted > 200, `only ${accepted} accepted: the test shows little`);
   });
 }
 
