@@ -7,6 +7,7 @@ import { promptLookup } from "../decode/prompt_lookup.ts";
 import { sampledAutoGrowth } from "../decode/sampled_tree_size.ts";
 import { autoGrowth } from "../decode/tree_size.ts";
 import type { Costs } from "../decode/pricing.ts";
+import { STATIC_TREES } from "../decode/static_trees.ts";
 import { checkSampling, type Sampling } from "../decode/sample.ts";
 import { TargetDecoder } from "../decode/target.ts";
 import type { Growth } from "../decode/tree.ts";
@@ -43,7 +44,8 @@ export const DECODING_OPTIONS = {
     type: "string",
     default: "auto",
     describe: "auto: sized by measured costs; NODES/DEPTH/WIDTH, as in the paper's 60/6/10; " +
-      "authors:60/5/10, their flags for the same; static:FILE, a JSON list of paths",
+      "authors:60/5/10, their flags for the same; static:eagle1, static:medusa or static:FILE, a " +
+      "JSON list of paths",
   },
   children: {
     type: "string",
@@ -128,6 +130,27 @@ function chooseChildren(
   return children === "sampled" ? "sampled" : "top";
 }
 
+/** The paths of a published tree or of a JSON file. @throws when the file is absent or holds something else. */
+function readPaths(name: string): readonly (readonly number[])[] {
+  if (name in STATIC_TREES) return STATIC_TREES[name];
+  const known = Object.keys(STATIC_TREES).join(", ");
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(name);
+  } catch (cause) {
+    throw new Error(`Cannot read the static tree ${name}: wanted ${known} or a JSON file`, {
+      cause,
+    });
+  }
+  const paths = JSON.parse(text);
+  if (!Array.isArray(paths) || !paths.every(Array.isArray)) {
+    throw new Error(
+      `Cannot use ${name} as a static tree: wanted a list of paths, as in [[0],[0,0]]`,
+    );
+  }
+  return paths;
+}
+
 /** The rule of growth that `--tree` names. @throws naming what was found and what was wanted. */
 export function readGrowth(
   { method, tree, "minimum-score": minimumScore }: {
@@ -140,8 +163,7 @@ export function readGrowth(
   if (method === "chain" && tree === "auto") return chainGrowth(5, { minimumScore });
   const [, authors, ...numbers] = /^(authors:)?(\d+)\/(\d+)\/(\d+)$/.exec(tree) ?? [];
   if (tree.startsWith("static:")) {
-    const path = tree.slice("static:".length);
-    return staticGrowth(JSON.parse(Deno.readTextFileSync(path)));
+    return staticGrowth(readPaths(tree.slice("static:".length)));
   }
   if (numbers.length !== 3) {
     throw new Error(
