@@ -6,7 +6,7 @@
 import type { Drafter } from "../decode/drafter.ts";
 import { speculate } from "../decode/generate.ts";
 import { sizesUpTo, type TargetDecoder } from "../decode/target.ts";
-import { type Generation, tau } from "../eval/metrics.ts";
+import { type Generation, tau, timeSplit } from "../eval/metrics.ts";
 import { record } from "../eval/run.ts";
 import { bootstrap } from "../eval/stats.ts";
 import type { SweepGrid, SweepRow } from "../eval/sweep.ts";
@@ -31,16 +31,24 @@ export function nameOf(
   return Number.isFinite(minimumScore) ? `${size} from ${minimumScore}` : size;
 }
 
-/** The rows predicted to be the fastest, best first; of rows that predict the same, the first. */
+/**
+ * Rows worth decoding: half of them those predicted to be the fastest (of rows that predict the same, the first), the
+ * others the fastest of further budgets, so that the best is not missed where costs are a little wrong.
+ */
 export function fastest(rows: readonly SweepRow[], { count }: { count: number }): SweepRow[] {
-  const seen = new Set<string>();
-  return rows.toSorted((a, b) => b.tokensPerSecond - a.tokensPerSecond)
-    .filter(({ emitted, forwards, ms }) => {
-      const key = `${emitted} ${forwards} ${ms}`, isNew = !seen.has(key);
-      seen.add(key);
-      return isNew;
-    })
-    .slice(0, count);
+  const sorted = rows.toSorted((a, b) => b.tokensPerSecond - a.tokensPerSecond);
+  const different = firstOfEach(
+    sorted,
+    ({ emitted, forwards, ms }) => `${emitted} ${forwards} ${ms}`,
+  );
+  const chosen = different.slice(0, Math.ceil(count / 2));
+  const others = firstOfEach(sorted, (row) => row.budget)
+    .filter(({ budget }) => chosen.every((row) => row.budget !== budget));
+  return [...chosen, ...others].slice(0, count);
+}
+
+function firstOfEach<T>(items: readonly T[], key: (item: T) => unknown): T[] {
+  return [...Map.groupBy(items, key).values()].map(([first]) => first);
 }
 
 /** Something to decode with. */
@@ -109,6 +117,8 @@ export interface Standing {
   ratio: number;
   low: number;
   high: number;
+  /** Milliseconds of a round. */
+  parts: ReturnType<typeof timeSplit>;
 }
 
 /** Tokens and milliseconds of a prompt: the median of its repetitions. */
@@ -155,6 +165,7 @@ export function standings(
       tokensPerSecond: speeds[i],
       ratio: ratio(pairs),
       ...bootstrap(pairs, (drawn) => ratio([...drawn])),
+      parts: timeSplit(own),
     };
   });
   return { rows, best: names[best] };

@@ -22,7 +22,7 @@ import { TargetDecoder } from "../decode/target.ts";
 import type { Growth } from "../decode/tree.ts";
 import { TreeDrafter } from "../decode/tree_drafter.ts";
 import { autoGrowth } from "../decode/tree_size.ts";
-import { tau, tokensPerSecond } from "../eval/metrics.ts";
+import { tau, timeSplit, tokensPerSecond } from "../eval/metrics.ts";
 import { recordDrafts, type Recording } from "../eval/recording.ts";
 import { readRecording, recordingSubject, writeRecording } from "../eval/recording_file.ts";
 import { countMisses, predict, simulate } from "../eval/simulate.ts";
@@ -134,15 +134,19 @@ async function decodeBest(
   return { decoded, names: contenders.map((c) => c.name) };
 }
 
-/** What simulation says of the rules without a size, and how much of what they ask was recorded. */
-function simulateRules({ rules, costs }: Bench, recording: Recording) {
-  return Object.entries(rules).map(([name, make]) => {
-    const simulated = simulate(recording, make());
+/** What simulation says of rules of growth, and how much of what they ask was recorded. */
+function simulateRules(
+  rules: Record<string, Growth>,
+  { recording, costs }: { recording: Recording; costs: Costs },
+) {
+  return Object.entries(rules).map(([name, growth]) => {
+    const simulated = simulate(recording, growth);
     const predicted = simulated.map((one) => predict(one, costs));
     return {
       name,
       tau: tau(predicted).value,
       tokensPerSecond: tokensPerSecond(predicted).withoutPrefill,
+      parts: timeSplit(predicted),
       misses: countMisses(simulated),
     };
   });
@@ -158,45 +162,47 @@ async function benchSuite(bench: Bench, { name, prompts }: {
   const rows = [...sweep(recording, { grid: SWEEP_GRID, costs })];
   const missed = Math.max(...rows.map((r) => r.missed));
   const best = fastest(rows, { count: options.best });
-  const simulated = simulateRules(bench, recording);
+  const fixed = Object.fromEntries(best.map((row) => [nameOf(row), dynamicGrowth(row, row)]));
+  const learning = Object.fromEntries(Object.entries(rules).map(([name, make]) => [name, make()]));
+  const simulated = simulateRules({ ...fixed, ...learning }, { recording, costs });
   const { decoded, names } = await decodeBest(bench, { name, prompts, best });
   if (signal.aborted) return undefined;
-  const sizes = new Set(best.map(nameOf));
   const { rows: standing, best: winner } = standings(decoded, {
     names,
-    fixed: (name) => sizes.has(name),
+    fixed: (name) => name in fixed,
   });
-  const predictions = new Map<string, { tau: number; tokensPerSecond: number }>([
-    ...best.map((row) => [nameOf(row), row] as const),
-    ...simulated.map((row) => [row.name, row] as const),
-  ]);
   const table = [
-    ["tree", "tau", "simulated", "tokens/s", "predicted", "of the best", "low", "high"],
+    [
+      ...["tree", "tau", "simulated", "tokens/s", "predicted", "of the best", "low", "high"],
+      ...["draft ms", "predicted", "verify ms", "predicted"],
+    ],
     ...standing.map((row) => {
-      const predicted = predictions.get(row.name);
+      const own = simulated.find(({ name }) => name === row.name), { parts } = row;
+      const cell = (value: number | undefined, digits: number) => value?.toFixed(digits) ?? "-";
       return [
         row.name,
-        row.tau.toFixed(3),
-        predicted?.tau.toFixed(3) ?? "-",
-        row.tokensPerSecond.toFixed(1),
-        predicted?.tokensPerSecond.toFixed(1) ?? "-",
-        row.ratio.toFixed(3),
-        row.low.toFixed(3),
-        row.high.toFixed(3),
+        cell(row.tau, 3),
+        cell(own?.tau, 3),
+        cell(row.tokensPerSecond, 1),
+        cell(own?.tokensPerSecond, 1),
+        ...[row.ratio, row.low, row.high].map((value) => cell(value, 3)),
+        cell(parts.draftMs, 2),
+        cell(own?.parts.draftMs, 2),
+        cell(parts.verifyMs, 2),
+        cell(own?.parts.verifyMs, 2),
       ];
     }),
   ];
   const share = (part: number, all: number) => `${part} of ${all}`;
   const text = `${rows.length} sizes simulated on ${prompts.length} prompts, ${missed} nodes not ` +
     `recorded. ` +
-    simulated.map(({ name, misses }) =>
+    simulated.filter(({ name }) => name in rules).map(({ name, misses }) =>
       `${name}: ${share(misses.nodes, misses.ofNodes)} nodes not recorded, in ` +
       `${share(misses.rounds, misses.ofRounds)} rounds.`
     ).join(" ");
   say(`\n${name}: ${text}\n${formatTable(table)}`);
-  const fixed = standing.find((row) => row.name === winner)!;
   for (const rule of standing.filter((row) => row.name in rules)) {
-    say(`${rule.name} has ${(100 * rule.ratio).toFixed(1)} % of the speed of ${fixed.name}`);
+    say(`${rule.name} has ${(100 * rule.ratio).toFixed(1)} % of the speed of ${winner}`);
   }
   return { suite: name, rows, decoded: table, text, standing, best: winner, simulated };
 }

@@ -136,7 +136,15 @@ export function simulate({ prompts, branching }: Recording, growth: Growth): Sim
 }
 
 /** What a simulation could not look up: nodes to be expanded, and rounds with such nodes, each of how many. */
-export function countMisses(simulated: readonly SimulatedPrompt[]) {
+export interface Misses {
+  nodes: number;
+  ofNodes: number;
+  rounds: number;
+  ofRounds: number;
+}
+
+/** Counts what was not looked up. */
+export function countMisses(simulated: readonly SimulatedPrompt[]): Misses {
   const rounds = simulated.flatMap((s) => s.rounds);
   return {
     nodes: rounds.reduce((sum, { missed }) => sum + missed, 0),
@@ -155,8 +163,9 @@ export function predict({ tokens, rounds }: SimulatedPrompt, costs: Costs): Gene
     accepted,
     draftMs: expanded.reduce((ms, n) => ms + costOf(costs.expand, n), costOf(costs.read, read)),
     verifyMs: costOf(costs.verify, drafted + 1),
-    hostMs: costs.host,
+    sampleMs: costs.host,
+    hostMs: 0,
   }));
-  const decodeMs = priced.reduce((ms, r) => ms + r.draftMs + r.verifyMs + r.hostMs, 0);
+  const decodeMs = priced.reduce((ms, r) => ms + r.draftMs + r.verifyMs + r.sampleMs, 0);
   return { tokens, prefillMs: 0, decodeMs, rounds: priced };
 }

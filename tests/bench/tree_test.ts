@@ -23,10 +23,21 @@ function row(budget: number, { ms, emitted = 100 }: { ms: number; emitted?: numb
   return { ...shape, emitted, forwards: 50, tau: emitted / 50, ms, tokensPerSecond, missed: 0 };
 }
 
-Deno.test("the fastest come first, and of equal predictions the first alone", () => {
-  const rows = [row(2, { ms: 30 }), row(3, { ms: 10 }), row(4, { ms: 10 }), row(6, { ms: 20 })];
-  assert.deepEqual(fastest(rows, { count: 2 }).map((r) => r.budget), [3, 6]);
-  assert.deepEqual(fastest(rows, { count: 9 }).map((r) => r.budget), [3, 6, 2]);
+Deno.test("half are the fastest, of equal predictions the first alone; half the fastest of other budgets", () => {
+  const rows = [
+    row(2, { ms: 30 }),
+    row(3, { ms: 10 }),
+    row(3, { ms: 10 }),
+    row(4, { ms: 10 }),
+    row(3, { ms: 11 }),
+    row(3, { ms: 12 }),
+    row(6, { ms: 20 }),
+    row(6, { ms: 19 }),
+  ];
+  const chosen = (count: number) => fastest(rows, { count }).map((r) => [r.budget, r.ms]);
+  assert.deepEqual(chosen(1), [[3, 10]]);
+  assert.deepEqual(chosen(4), [[3, 10], [3, 11], [4, 10], [6, 19]]);
+  assert.deepEqual(chosen(6), [[3, 10], [3, 11], [3, 12], [4, 10], [6, 19], [2, 30]]);
 });
 
 Deno.test("sizes are named as on the command line", () => {
@@ -91,6 +102,8 @@ Deno.test("speeds are of medians and totals; the best is a fixed one; prefill do
   const speeds = rows.map((r) => Math.round(r.tokensPerSecond));
   assert.deepEqual(speeds, [Math.round(20_000 / 31), 1000, 2000]);
   assert.deepEqual(rows.map((r) => r.tau), [2, 2, 2]);
+  const { draftMs, verifyMs } = rows[2].parts;
+  assert.ok(Math.abs(draftMs - 0.2) < 1e-9 && Math.abs(verifyMs - 0.7) < 1e-9);
   const [slow, fast, auto] = rows;
   assert.ok(Math.abs(slow.ratio - 20 / 31) < 1e-9 && fast.ratio === 1 && auto.ratio === 2);
   // Over prompts the ratio is between that of the one and that of the other.

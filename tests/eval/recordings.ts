@@ -18,6 +18,7 @@ export function generation(
       accepted,
       draftMs: depth === 0 ? 0 : 0.2 * roundMs,
       verifyMs: depth === 0 ? 0.9 * roundMs : 0.7 * roundMs,
+      sampleMs: 0,
       hostMs: 0.1 * roundMs,
     })),
   };

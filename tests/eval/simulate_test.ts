@@ -144,9 +144,9 @@ Deno.test("a prediction prices every part of a round, and says the same of token
   );
   const [{ rounds: [first, second], decodeMs }] = predicted;
   // 3 prompt tokens are read; two levels below the root's children expand two nodes each; four are verified.
-  assert.deepEqual([first.draftMs, first.verifyMs, first.hostMs], [1.7 + 0.37 + 0.37, 5.9, 0.03]);
+  assert.deepEqual([first.draftMs, first.verifyMs, first.sampleMs], [1.7 + 0.37 + 0.37, 5.9, 0.03]);
   const [{ rounds: [before] }] = found, read = [1.1, 1.3, 1.7, 1.7][before.accepted];
   assert.equal(second.draftMs, read + 0.37 + 0.37);
-  const total = predicted[0].rounds.reduce((s, r) => s + r.draftMs + r.verifyMs + r.hostMs, 0);
+  const total = predicted[0].rounds.reduce((s, r) => s + r.draftMs + r.verifyMs + r.sampleMs, 0);
   assert.ok(Math.abs(decodeMs - total) < 1e-9);
 });
