@@ -32,7 +32,7 @@ export function nameOf(
 }
 
 /**
- * Rows worth decoding: half of them those predicted to be the fastest (of rows that predict the same, the first), the
+ * Rows worth decoding, of rows that predict the same the first: half of them those predicted to be the fastest, the
  * others the fastest of further budgets, so that the best is not missed where costs are a little wrong.
  */
 export function fastest(rows: readonly SweepRow[], { count }: { count: number }): SweepRow[] {
@@ -42,7 +42,7 @@ export function fastest(rows: readonly SweepRow[], { count }: { count: number })
     ({ emitted, forwards, ms }) => `${emitted} ${forwards} ${ms}`,
   );
   const chosen = different.slice(0, Math.ceil(count / 2));
-  const others = firstOfEach(sorted, (row) => row.budget)
+  const others = firstOfEach(different, (row) => row.budget)
     .filter(({ budget }) => chosen.every((row) => row.budget !== budget));
   return [...chosen, ...others].slice(0, count);
 }
