@@ -5,6 +5,7 @@
  */
 import type { Drafter } from "../decode/drafter.ts";
 import { speculate } from "../decode/generate.ts";
+import type { TreeShape } from "../decode/growth.ts";
 import { sizesUpTo, type TargetDecoder } from "../decode/target.ts";
 import { type Generation, tau, timeSplit } from "../eval/metrics.ts";
 import { record } from "../eval/run.ts";
@@ -22,10 +23,7 @@ export const SWEEP_GRID: SweepGrid = {
 
 /** NODES/DEPTH/WIDTH, and the minimum score if there is one. */
 export function nameOf(
-  { depth, width, budget, minimumScore }: Pick<
-    SweepRow,
-    "depth" | "width" | "budget" | "minimumScore"
-  >,
+  { depth, width, budget, minimumScore }: TreeShape & { minimumScore: number },
 ): string {
   const size = `${budget}/${depth}/${width}`;
   return Number.isFinite(minimumScore) ? `${size} from ${minimumScore}` : size;
