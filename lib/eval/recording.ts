@@ -3,7 +3,7 @@
  * rooted there. Greedy decoding with any tree visits some of these roots and no other, so what it would have done can
  * be looked up (`simulate.ts`) instead of decoded; in 32 bits it is the same, round for round. A draft in 8 bits rounds
  * its features, and the last digits of those depend on how many rows the target forwarded at once: log-probabilities
- * move by up to 0.03, and near ties may fall otherwise. Files of recordings: `recording_file.ts`.
+ * move by up to 0.05, and near ties may fall otherwise. Files of recordings: `recording_file.ts`.
  */
 import type { Backend } from "../backend/backend.ts";
 import { Sequence } from "../decode/sequence.ts";
