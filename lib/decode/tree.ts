@@ -126,6 +126,7 @@ export function* growTree(
   // Of the candidates expanded last: the row of each, and the rows above it.
   let rowOf = new Map<number, { row: number; above: Int32Array }>();
   for (let level = 0; level < depth; level++) {
+    if (level > 0 && newest === tokens.length) break; // no node of the level before has a child
     const frontier = level === 0 ? [-1] : growth.expand(candidates, newest);
     if (frontier.length === 0) break;
     const sources = frontier.map((c) => rowOf.get(parents[c]) ?? { row: 0, above: NO_ROWS });
