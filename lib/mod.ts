@@ -140,9 +140,14 @@ export {
   tauUpstream,
 } from "./eval/metrics.ts";
 export { bootstrap } from "./eval/stats.ts";
+export { recordDrafts, type Recording } from "./eval/recording.ts";
+export { readRecording, recordingSubject, writeRecording } from "./eval/recording_file.ts";
+export { countMisses, predict, simulate } from "./eval/simulate.ts";
+export { sweep, type SweepRow } from "./eval/sweep.ts";
 export { type SuiteSummary, summarize } from "./eval/summary.ts";
 export type { GenerationEvent, StepEvent, TrainingEvent } from "./report/events.ts";
 export * from "./report/figures.ts";
+export { sizeMap } from "./report/sweep_page.ts";
 export { formatTable } from "./report/table.ts";
 export { writeFileAtomic } from "./io/atomic.ts";
 export { renderPage } from "./report/page.ts";

@@ -94,6 +94,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/backend/backend.ts",
     "lib/data",
     "lib/decode",
+    "lib/io",
     "lib/model",
     "lib/random.ts",
     "lib/report/events.ts",
@@ -103,6 +104,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/io",
     "lib/data",
     "lib/decode",
+    "lib/eval",
     "lib/graph",
     "lib/model",
     "lib/backend/backend.ts",
@@ -242,6 +244,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/data/word_problems.ts": "tests/data/prompts_test.ts",
   "lib/bench/peers.ts": "tests/bench/training_peers_test.ts",
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
+  "lib/cli/bench_tree.ts": "measures times; its parts are in tests/bench and tests/eval",
   "lib/cli/decoding_options.ts": "tests/cli/command_test.ts",
   "lib/model/export_readme.ts": "tests/model/export_test.ts",
   "lib/cli/watch.ts":

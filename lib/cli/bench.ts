@@ -1,4 +1,4 @@
-/** `deno task bench training|decoding|memory|features`: times to compare, with what they are made of. */
+/** `deno task bench training|decoding|memory|features|tree`: times to compare, with what they are made of. */
 import { join } from "node:path";
 import { existsSync } from "node:fs";
 import { type OnnxBackend, openOnnxBackend } from "../backend/onnx/backend.ts";
@@ -26,6 +26,7 @@ import { timeInTurn } from "../bench/timing.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
 import { readEnvironment } from "../report/environment.ts";
 import { formatTable } from "../report/table.ts";
+import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
 import { type Io, runCommand } from "./command.ts";
 
 const PEERS = join(import.meta.dirname!, "../../tests/peers");
@@ -216,11 +217,11 @@ async function features(
 await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
-    "memory of a step, or where features come from",
+    "memory of a step, where features come from, or trees of all sizes and the one that sizes itself",
   options: {
     what: {
       type: "string",
-      choices: ["training", "decoding", "memory", "features"],
+      choices: ["training", "decoding", "memory", "features", "tree"],
       positional: true,
       default: "training",
       describe: "what to measure",
@@ -232,8 +233,9 @@ await runCommand({
     data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
     rounds: { type: "integer", minimum: 1, default: 15, describe: "timed runs of each" },
     measure: { type: "string", describe: "passes,tokens: only this, in this process (memory)" },
+    ...TREE_OPTIONS,
   },
-}, async (options, { say, result }) => {
+}, async (options, { say, result, signal }) => {
   using backend = await openOnnxBackend();
   const environment = await readEnvironment({ backend: backend.name }), { what } = options;
   if (options.measure !== undefined) {
@@ -249,6 +251,8 @@ await runCommand({
     ? await decoding(backend, shared)
     : what === "memory"
     ? await memory(shared)
-    : await features(backend, shared);
+    : what === "features"
+    ? await features(backend, shared)
+    : await benchTree(backend, { ...shared, signal, environment });
   result({ what, rows, environment });
 });

@@ -1,8 +1,13 @@
 /** Options that tasks which decode have in common, and what they open from them. */
+import { knownCosts } from "../bench/costs.ts";
 import { openOnnxBackend } from "../backend/onnx/backend.ts";
 import { type Drafter, NO_DRAFTER } from "../decode/drafter.ts";
 import { chainGrowth, dynamicGrowth, fromAuthorsFlags, staticGrowth } from "../decode/growth.ts";
 import { promptLookup } from "../decode/prompt_lookup.ts";
+import { sampledAutoGrowth } from "../decode/sampled_tree_size.ts";
+import { autoGrowth } from "../decode/tree_size.ts";
+import type { Costs } from "../decode/pricing.ts";
+import { STATIC_TREES } from "../decode/static_trees.ts";
 import { checkSampling, type Sampling } from "../decode/sample.ts";
 import { TargetDecoder } from "../decode/target.ts";
 import type { Growth } from "../decode/tree.ts";
@@ -24,6 +29,11 @@ export const DECODING_OPTIONS = {
     describe: "keep the k most likely tokens; 0 keeps all",
   },
   "top-p": { type: "number", default: 1, describe: "keep the most likely tokens up to this sum" },
+  "repetition-penalty": {
+    type: "number",
+    default: 1,
+    describe: "of tokens that occurred before; 1 is none",
+  },
   method: {
     type: "string",
     choices: ["tree", "chain", "lookup", "plain"],
@@ -32,10 +42,19 @@ export const DECODING_OPTIONS = {
   },
   tree: {
     type: "string",
-    default: "8/6/2",
-    describe: "NODES/DEPTH/WIDTH, as in the paper's 60/6/10; authors:60/5/10, their flags for " +
-      "the same; static:FILE, a JSON list of paths",
+    default: "auto",
+    describe: "auto: sized by measured costs; NODES/DEPTH/WIDTH, as in the paper's 60/6/10; " +
+      "authors:60/5/10, their flags for the same; static:eagle1, static:medusa or static:FILE, a " +
+      "JSON list of paths",
   },
+  children: {
+    type: "string",
+    choices: ["auto", "top", "sampled"],
+    default: "auto",
+    describe: "the draft's best tokens, or tokens sampled from its distribution (only at " +
+      "temperatures above 0); auto: sampled there, unless --tree keeps nodes by their scores",
+  },
+  "measure-costs": { type: "boolean", describe: "measure again what --tree auto sizes by" },
   "minimum-score": {
     type: "number",
     default: -6,
@@ -57,11 +76,15 @@ export const DECODING_OPTIONS = {
 } as const;
 
 /** Opens backend, target, tokenizer and whoever proposes, and reads the decoding settings. */
-export async function openDecoding(options: Values<typeof DECODING_OPTIONS>) {
+export async function openDecoding(
+  options: Values<typeof DECODING_OPTIONS>,
+  { say = () => {} }: { say?: (text: string) => void } = {},
+) {
   const sampling: Sampling = {
     temperature: options.temperature,
     topK: options["top-k"],
     topP: options["top-p"],
+    repetitionPenalty: options["repetition-penalty"],
   };
   checkSampling(sampling);
   const { method, tokens: maxTokens, seed } = options;
@@ -76,25 +99,65 @@ export async function openDecoding(options: Values<typeof DECODING_OPTIONS>) {
     ? await readDraft(options.draft, { target: loaded })
     : undefined;
   const target = resources.use(new TargetDecoder(loaded, { backend, taps: draft?.config.taps }));
-  const growth = readGrowth(options);
-  const drafter: Drafter = draft === undefined
-    ? method === "lookup" ? promptLookup() : NO_DRAFTER
-    : resources.use(
-      new TreeDrafter(draft, {
-        backend,
-        target: loaded,
-        growth,
-        eightBit: options["draft-bits"] === "8",
-      }),
-    );
+  const eightBit = options["draft-bits"] === "8",
+    automatic = method === "tree" && options.tree === "auto";
+  let drafter: Drafter = method === "lookup" ? promptLookup() : NO_DRAFTER,
+    costs: Costs | undefined;
+  if (draft !== undefined) {
+    let growth = automatic ? undefined : readGrowth(options);
+    const children = chooseChildren(options, { blind: growth?.blind ?? true });
+    if (growth === undefined) {
+      const question = { backend, target, draft, children, eightBit };
+      const known = await knownCosts(question, { again: options["measure-costs"] });
+      say(`costs ${known.measured ? "measured, kept in" : "from"} ${known.path}`);
+      costs = known.costs;
+      growth = children === "sampled" ? sampledAutoGrowth(costs) : autoGrowth(costs);
+    }
+    const settings = { backend, target: loaded, growth, children, eightBit };
+    drafter = resources.use(new TreeDrafter(draft, settings));
+  }
   const opened = resources.move();
   return {
     backend,
     target,
     tokenizer,
+    costs,
     settings: { sampling, maxTokens, seed, drafter, tokenizer },
     [Symbol.dispose]: () => opened.dispose(),
   };
+}
+
+/**
+ * At temperature 0 the draft's best tokens; above, sampled tokens where the rule of growth allows it: on the shipped
+ * model they give the higher tau.
+ */
+function chooseChildren(
+  { children, temperature }: { children: string; temperature: number },
+  { blind }: { blind: boolean },
+): "top" | "sampled" {
+  if (children === "auto") return temperature > 0 && blind ? "sampled" : "top";
+  return children === "sampled" ? "sampled" : "top";
+}
+
+/** The paths of a published tree or of a JSON file. @throws when the file is absent or holds something else. */
+function readPaths(name: string): readonly (readonly number[])[] {
+  if (name in STATIC_TREES) return STATIC_TREES[name];
+  const known = Object.keys(STATIC_TREES).join(", ");
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(name);
+  } catch (cause) {
+    throw new Error(`Cannot read the static tree ${name}: wanted ${known} or a JSON file`, {
+      cause,
+    });
+  }
+  const paths = JSON.parse(text);
+  if (!Array.isArray(paths) || !paths.every(Array.isArray)) {
+    throw new Error(
+      `Cannot use ${name} as a static tree: wanted a list of paths, as in [[0],[0,0]]`,
+    );
+  }
+  return paths;
 }
 
 /** The rule of growth that `--tree` names. @throws naming what was found and what was wanted. */
@@ -105,10 +168,11 @@ export function readGrowth(
     "minimum-score": number;
   },
 ): Growth {
+  if (method === "chain" && /^\d+$/.test(tree)) return chainGrowth(Number(tree), { minimumScore });
+  if (method === "chain" && tree === "auto") return chainGrowth(5, { minimumScore });
   const [, authors, ...numbers] = /^(authors:)?(\d+)\/(\d+)\/(\d+)$/.exec(tree) ?? [];
   if (tree.startsWith("static:")) {
-    const path = tree.slice("static:".length);
-    return staticGrowth(JSON.parse(Deno.readTextFileSync(path)));
+    return staticGrowth(readPaths(tree.slice("static:".length)));
   }
   if (numbers.length !== 3) {
     throw new Error(

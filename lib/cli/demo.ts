@@ -36,7 +36,7 @@ await runCommand({
   },
 }, async (options, { say, result, signal }) => {
   const suite = await loadSuite("ours", { count: options.count });
-  using decoding = await openDecoding(options);
+  using decoding = await openDecoding(options, { say });
   const { tokenizer } = decoding, results: PromptResult[] = [];
   for await (const one of evaluate(decoding.target, suite, { ...decoding.settings, signal })) {
     const question = suite.questions[results.length].text;

@@ -34,7 +34,7 @@ await runCommand({
   const suites = await Promise.all(
     options.suite.split(",").map((name) => loadSuite(name, { count: options.count })),
   );
-  using decoding = await openDecoding(options);
+  using decoding = await openDecoding(options, { say });
   const summaries: SuiteSummary[] = [], details: { suite: string; results: PromptResult[] }[] = [];
   for (const suite of suites) {
     using progress = new Progress(suite.name);
@@ -47,10 +47,9 @@ await runCommand({
     summaries.push(summarize(suite.name, results));
     details.push({ suite: suite.name, results });
   }
-  const { json: _, help: __, out, suite: ___, ...settings } = options as typeof options & {
-    json: boolean;
-    help: boolean;
-  };
+  const { json: _, help: __, out, suite: ___, "measure-costs": ____, ...settings } = options as
+    & typeof options
+    & { json: boolean; help: boolean };
   const environment = await readEnvironment({ backend: decoding.backend.name });
   const page = evaluationPage(summaries, { environment, settings });
   const report = { settings, environment, suites: summaries };

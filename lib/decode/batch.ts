@@ -13,7 +13,7 @@ import type { TargetDecoder, TargetRows } from "./target.ts";
 /** Settings of speculative decoding of several prompts. */
 export interface BatchOptions extends Omit<GenerateOptions, "random"> {
   // deno-lint-ignore no-explicit-any -- what a drafter keeps of a sequence is its own affair
-  drafter: Drafter<any>;
+  drafter: Drafter<any, any>;
   /** Rounds tell their tree and what the target said of it. */
   trace?: boolean;
   /** Random numbers of each prompt, by its index; needed when the temperature is above 0. */
@@ -88,9 +88,10 @@ export async function* speculateAll(
         live.map(({ sequence: { cache } }, i) => ({ tree: proposals[i].tree, cache })),
       );
       const verified = performance.now();
-      const rounds = live.map((one, i): RoundEvent => {
-        const { sequence } = one, { tree } = proposals[i];
-        const verdict = sequence.verify(proposals[i], rows[i].logits);
+      const verdicts = live.map(({ sequence }, i) => sequence.verify(proposals[i], rows[i].logits));
+      const chosen = performance.now();
+      const rounds = live.map((one, i): Omit<RoundEvent, "hostMs"> => {
+        const { sequence } = one, { tree } = proposals[i], verdict = verdicts[i];
         const told = trace && { trace: sequence.trace(tree, rows[i].logits, verdict) };
         const emitted = [...verdict.path.map((node) => tree.tokens[node]), verdict.next];
         const kept = [0, ...verdict.path];
@@ -105,11 +106,11 @@ export async function* speculateAll(
           accepted: verdict.path.length,
           draftMs: drafted - before,
           verifyMs: verified - drafted,
-          hostMs: 0,
+          sampleMs: chosen - verified,
           ...told,
         };
       });
-      const hostMs = performance.now() - verified, together = live;
+      const hostMs = performance.now() - chosen, together = live;
       live = together.filter(({ sequence }) => sequence.ending.reason === undefined);
       const over = together.filter((one) => !live.includes(one));
       for (const { resources } of over) resources.dispose();

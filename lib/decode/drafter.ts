@@ -38,7 +38,7 @@ export interface Beginning {
 export type Drafting = Disposable;
 
 /** Proposes trees for sequences. */
-export interface Drafter<D extends Drafting = Drafting> {
+export interface Drafter<D extends Drafting = Drafting, P extends Proposal = Proposal> {
   /** Layers of the target whose inputs it reads; none: the target's last feature. */
   readonly taps: readonly number[];
   /** Nodes of a tree at most, root included, and levels below the root at most. */
@@ -47,11 +47,11 @@ export interface Drafter<D extends Drafting = Drafting> {
   /** Begins a sequence. */
   begin(beginning: Beginning): D;
   /** A tree for each of several sequences. */
-  propose(requests: readonly { drafting: D; news: News }[]): Promise<Proposal[]>;
+  propose(requests: readonly { drafting: D; news: News }[]): Promise<P[]>;
   /** Compiles what prompts of these lengths and its own trees need, so that no round waits for it. */
   prepare(promptLengths: Iterable<number>): Promise<void>;
   /** Hears what became of a proposal. */
-  learn?(proposal: Proposal, verdict: Verdict): void;
+  learn?(proposal: P, verdict: Verdict): void;
 }
 
 /** Proposes nothing: a round is then a plain token. */

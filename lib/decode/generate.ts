@@ -28,7 +28,7 @@ export async function* generate(
     const { logits } = await target.forwardChain([token], cache);
     const verified = performance.now();
     token = sequence.choose(logits);
-    const tokens = sequence.take([token]);
+    const chosen = performance.now(), tokens = sequence.take([token]);
     yield {
       type: "round",
       tokens,
@@ -37,7 +37,8 @@ export async function* generate(
       accepted: 0,
       draftMs: 0,
       verifyMs: verified - before,
-      hostMs: performance.now() - verified,
+      sampleMs: chosen - verified,
+      hostMs: performance.now() - chosen,
     };
   }
   yield { type: "end", reason: ending.reason };

@@ -69,6 +69,11 @@ export class TargetDecoder implements Disposable {
     this.capacity = target.config.positions + LARGEST;
   }
 
+  /** What, beside the model, its speed depends on. */
+  get describe(): Record<string, unknown> {
+    return { capacity: this.capacity, taps: this.taps, sequences: this.sequences };
+  }
+
   /** Nodes of a tree at most. */
   get largestTree(): number {
     return LARGEST;

@@ -66,8 +66,8 @@ export interface Growth {
   count?(candidates: Candidates, parent: number): number;
   /** Which candidates are kept, in any order; with each its parent, and its earlier siblings. */
   keep(candidates: Candidates): number[];
-  /** Hears what the target accepted of a tree: nodes in order, the root not among them. */
-  learn?(tree: Tree, path: readonly number[]): void;
+  /** Hears what the target accepted of what has grown: nodes in order, the root not among them. */
+  learn?(grown: Grown, path: readonly number[]): void;
 }
 
 /** What has grown. */
@@ -75,6 +75,8 @@ export interface Grown {
   tree: Tree;
   /** The candidate that each node but the root was: node i + 1 is `kept[i]`. */
   kept: number[];
+  /** Nodes expanded on each level below the root. */
+  expanded: number[];
 }
 
 /**
@@ -119,10 +121,12 @@ export function* growTree(
       depths.push(parent < 0 ? 1 : depths[parent] + 1);
     }
   };
+  const expanded: number[] = [];
   let newest = 0, rowsBefore = 0, rowsNow = 0;
   // Of the candidates expanded last: the row of each, and the rows above it.
   let rowOf = new Map<number, { row: number; above: Int32Array }>();
   for (let level = 0; level < depth; level++) {
+    if (level > 0 && newest === tokens.length) break; // no node of the level before has a child
     const frontier = level === 0 ? [-1] : growth.expand(candidates, newest);
     if (frontier.length === 0) break;
     const sources = frontier.map((c) => rowOf.get(parents[c]) ?? { row: 0, above: NO_ROWS });
@@ -138,6 +142,7 @@ export function* growTree(
       featureRows: Int32Array.from(sources, ({ row }) => row),
       ancestors,
     };
+    if (level > 0) expanded.push(frontier.length);
     newest = tokens.length;
     frontier.forEach((parent, row) => take(answer, { row, parent, count: counts[row] }));
     // The root's row is no row of the tree.
@@ -154,6 +159,7 @@ export function* growTree(
       scores: Float32Array.of(0, ...kept.map((c) => scores[c])),
     },
     kept,
+    expanded,
   };
 }
 

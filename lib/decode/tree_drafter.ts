@@ -8,7 +8,8 @@ import type { Draft, Target } from "../model/load.ts";
 import type { Cache } from "../model/placement.ts";
 import { DraftDecoder, type DraftRows } from "./draft.ts";
 import type { Beginning, Drafter, Drafting, News, Proposal } from "./drafter.ts";
-import { processLogits, type Sampling } from "./sample.ts";
+import { DrawnChildren } from "./draw_children.ts";
+import type { Sampling } from "./sample.ts";
 import { sizesUpTo } from "./target.ts";
 import { type Frontier, type Grown, type Growth, growTree, type TopK } from "./tree.ts";
 import type { Chance, Verdict } from "./verify.ts";
@@ -31,10 +32,12 @@ interface Growing {
   /** Rows of the tree in the cache, and the regress rows [r, D] of the last forward. */
   rows: number;
   regress: Float32Array;
-  /** Tokens from below the root down to each candidate expanded, the root (-1) included. */
-  paths: Map<number, number[]>;
-  /** The distributions that children of expanded candidates were sampled from. */
-  drawnFrom: Map<number, Float64Array>;
+  /** Present when children are sampled. */
+  drawn?: DrawnChildren;
+}
+
+interface TreeProposal extends Proposal {
+  grown: Grown;
 }
 
 /** How a draft model is made a drafter. */
@@ -50,7 +53,7 @@ export interface TreeDrafterOptions {
   eightBit?: boolean;
 }
 
-export class TreeDrafter implements Drafter<TreeDrafting>, Disposable {
+export class TreeDrafter implements Drafter<TreeDrafting, TreeProposal>, Disposable {
   readonly growth: Growth;
   #decoder: DraftDecoder;
 
@@ -98,7 +101,7 @@ export class TreeDrafter implements Drafter<TreeDrafting>, Disposable {
 
   async propose(
     requests: readonly { drafting: TreeDrafting; news: News }[],
-  ): Promise<Proposal[]> {
+  ): Promise<TreeProposal[]> {
     const reading = requests.map(({ drafting: { cache }, news }) => ({ ...news, cache }));
     const read = await this.#decoder.read(reading);
     const growing = requests.map(({ drafting, news: { ids } }, i): Growing => {
@@ -111,8 +114,7 @@ export class TreeDrafter implements Drafter<TreeDrafting>, Disposable {
         state: steps.next(),
         rows: 0,
         regress: read[i].regress.slice(),
-        paths: new Map([[-1, []]]),
-        drawnFrom: new Map(),
+        ...(this.#decoder.children === "sampled" && { drawn: this.#drawing(drafting) }),
       };
       this.#answer(tree, read[i]);
       return tree;
@@ -134,51 +136,39 @@ export class TreeDrafter implements Drafter<TreeDrafting>, Disposable {
         this.#answer(tree, answers[i]);
       });
     }
-    return growing.map(({ state, drawnFrom }): Proposal => {
-      const { tree, kept } = state.value as Grown;
-      if (this.#decoder.children === "top") return { tree };
-      return { tree, drafted: (node) => drawnFrom.get(node === 0 ? -1 : kept[node - 1])!.slice() };
+    return growing.map(({ state, drawn }): TreeProposal => {
+      const grown = state.value as Grown, { tree, kept } = grown;
+      if (drawn === undefined) return { tree, grown };
+      return { tree, grown, drafted: (node) => drawn.from(node === 0 ? -1 : kept[node - 1]) };
     });
+  }
+
+  #drawing({ sampling, chance, text }: TreeDrafting): DrawnChildren {
+    const { vocabulary } = this.#decoder.draft.config;
+    return new DrawnChildren({ sampling, chance: chance!, text: text.slice(), vocabulary });
   }
 
   /** Answers the frontier that a tree waits with. */
   #answer(tree: Growing, { tokens, logProbabilities, logits }: DraftRows): void {
-    const frontier = tree.state.value as Frontier;
-    const top = logits === undefined
+    const { drawn, steps } = tree, answered = tree.state.value as Frontier;
+    const top = drawn === undefined
       ? { tokens: tokens!, logProbabilities: logProbabilities! }
-      : this.#drawChildren(tree, logits);
-    const { done, value } = tree.state = tree.steps.next(top);
-    if (done) return;
-    value.candidates.forEach((candidate, i) => {
-      const parent = frontier.candidates[value.featureRows[i]];
-      tree.paths.set(candidate, [...tree.paths.get(parent)!, value.tokens[i]]);
-    });
+      : drawn.draw(answered, {
+        branching: this.growth.branching,
+        logits: (row) => this.#logitsOf(logits!, row),
+      });
+    tree.state = steps.next(top);
+    if (!tree.state.done) drawn?.follow(answered, tree.state.value);
   }
 
-  /** Children of each row of a frontier, drawn one after the other without replacement. */
-  #drawChildren(tree: Growing, logits: Float32Array): TopK {
-    const { counts, candidates } = tree.state.value as Frontier, k = this.growth.branching;
-    const { vocabulary, draftVocabulary } = this.#decoder.draft.config;
-    const wide = draftVocabulary ?? vocabulary, translate = this.#decoder.draft.tokens;
-    const tokens = new Int32Array(candidates.length * k);
-    const logProbabilities = new Float64Array(candidates.length * k).fill(-Infinity);
-    const { sampling, chance, text } = tree.drafting;
-    candidates.forEach((candidate, row) => {
-      const own = logits.subarray(row * wide, (row + 1) * wide);
-      const full = translate === undefined ? own : spread(own, { translate, vocabulary });
-      const q = new Float64Array(vocabulary);
-      processLogits(full, sampling, q, text.concat(tree.paths.get(candidate)!));
-      tree.drawnFrom.set(candidate, q);
-      const left = q.slice(), possible = q.reduce((n, x) => n + (x > 0 ? 1 : 0), 0);
-      for (let i = 0; i < Math.min(counts[row], possible); i++) {
-        const token = chance!.draw(left);
-        tokens[row * k + i] = token;
-        // By the distribution that it was drawn from first, so that scores are comparable.
-        logProbabilities[row * k + i] = Math.log(q[token]);
-        left[token] = 0;
-      }
-    });
-    return { tokens, logProbabilities };
+  /** A row of logits in the target's numbering: tokens that a draft vocabulary lacks are impossible. */
+  #logitsOf(logits: Float32Array, row: number): Float32Array {
+    const { config: { vocabulary, draftVocabulary = vocabulary }, tokens } = this.#decoder.draft;
+    const own = logits.subarray(row * draftVocabulary, (row + 1) * draftVocabulary);
+    if (tokens === undefined) return own;
+    const all = new Float32Array(vocabulary).fill(-Infinity);
+    tokens.forEach((token, i) => all[token] = own[i]);
+    return all;
   }
 
   /** Compiles what prompts of these lengths and its trees need. */
@@ -191,21 +181,11 @@ export class TreeDrafter implements Drafter<TreeDrafting>, Disposable {
     });
   }
 
-  learn({ tree }: Proposal, { path }: Verdict): void {
-    this.growth.learn?.(tree, path);
+  learn({ grown }: TreeProposal, { path }: Verdict): void {
+    this.growth.learn?.(grown, path);
   }
 
   [Symbol.dispose](): void {
     this.#decoder[Symbol.dispose]();
   }
-}
-
-/** Logits [V'] of a draft vocabulary as logits [V] of the target's: tokens that it lacks are impossible. */
-function spread(
-  logits: Float32Array,
-  { translate, vocabulary }: { translate: Int32Array; vocabulary: number },
-): Float32Array {
-  const all = new Float32Array(vocabulary).fill(-Infinity);
-  translate.forEach((token, i) => all[token] = logits[i]);
-  return all;
 }

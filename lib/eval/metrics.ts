@@ -23,6 +23,7 @@ export interface RoundRecord {
   accepted: number;
   draftMs: number;
   verifyMs: number;
+  sampleMs: number;
   hostMs: number;
 }
 
@@ -86,11 +87,12 @@ export function tokensPerSecond(
 /** Milliseconds a round, split. */
 export function timeSplit(
   generations: readonly Generation[],
-): { draftMs: number; verifyMs: number; hostMs: number } {
+): { draftMs: number; verifyMs: number; sampleMs: number; hostMs: number } {
   const rounds = generations.flatMap((g) => g.rounds), n = Math.max(1, rounds.length);
   return {
     draftMs: sum(rounds.map((r) => r.draftMs)) / n,
     verifyMs: sum(rounds.map((r) => r.verifyMs)) / n,
+    sampleMs: sum(rounds.map((r) => r.sampleMs)) / n,
     hostMs: sum(rounds.map((r) => r.hostMs)) / n,
   };
 }

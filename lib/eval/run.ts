@@ -28,7 +28,7 @@ export async function record(events: AsyncIterable<GenerationEvent>): Promise<Ge
     else {
       const { type: _, tokens, ...rest } = event;
       out.rounds.push({ emitted: tokens.length, ...rest });
-      out.decodeMs += event.draftMs + event.verifyMs + event.hostMs;
+      out.decodeMs += event.draftMs + event.verifyMs + event.sampleMs + event.hostMs;
     }
   }
   return out;

@@ -36,7 +36,7 @@ export interface SuiteSummary {
   identical: number;
   /** Depths that a round reached. */
   acceptance_by_depth: { depth: number; share: number; accepted: number; reached: number }[];
-  ms_per_round: { draftMs: number; verifyMs: number; hostMs: number };
+  ms_per_round: { draftMs: number; verifyMs: number; sampleMs: number; hostMs: number };
 }
 
 const pair = ({ low, high }: Interval): [number, number] => [low, high];

@@ -43,8 +43,10 @@ export interface RoundEvent {
   drafted: number;
   depth: number;
   accepted: number;
+  /** Proposing the tree; the target's forward; choosing tokens from its logits; the rest. */
   draftMs: number;
   verifyMs: number;
+  sampleMs: number;
   hostMs: number;
   /** Present when a trace was asked for. */
   trace?: RoundTrace;

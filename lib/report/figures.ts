@@ -19,6 +19,7 @@ export interface Figure {
 const PARTS = [
   { name: "draft", key: "draftMs", color: "#56B4E9" },
   { name: "verify", key: "verifyMs", color: "#D55E00" },
+  { name: "sampling", key: "sampleMs", color: "#009E73" },
   { name: "host", key: "hostMs", color: "#999999" },
 ] as const;
 

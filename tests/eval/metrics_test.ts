@@ -46,7 +46,12 @@ Deno.test("without rounds there is no tau and no depth, and nothing throws", () 
   assert.ok(Number.isNaN(tau([none]).value));
   assert.ok(Number.isNaN(tauUpstream([none]).value));
   assert.deepEqual(acceptanceByDepth([none]), []);
-  assert.deepEqual(timeSplit([none]), { draftMs: 0, verifyMs: 0, hostMs: 0 });
+  assert.deepEqual(timeSplit([none]), {
+    draftMs: 0,
+    verifyMs: 0,
+    sampleMs: 0,
+    hostMs: 0,
+  });
 });
 
 Deno.test("tokens a second come from totals; without prefill the first token does not count", () => {
@@ -66,11 +71,12 @@ Deno.test("speedup is speculative over plain, from totals, prefill out and in", 
 });
 
 Deno.test("a round's time is split into means over all rounds", () => {
-  // Parts are 2 : 7 : 1 of a round: 100 ms three times, 50 ms twice.
-  const { draftMs, verifyMs, hostMs } = timeSplit([A, B]);
+  // Parts are 20 : 70 : 4 : 6 of a round: 100 ms three times, 50 ms twice.
+  const { draftMs, verifyMs, sampleMs, hostMs } = timeSplit([A, B]);
   assert.ok(Math.abs(draftMs - 16) < 1e-9);
   assert.ok(Math.abs(verifyMs - 56) < 1e-9);
-  assert.ok(Math.abs(hostMs - 8) < 1e-9);
+  assert.ok(Math.abs(sampleMs - 3.2) < 1e-9);
+  assert.ok(Math.abs(hostMs - 4.8) < 1e-9);
 });
 
 Deno.test("texts are identical only token for token and to the same end", () => {

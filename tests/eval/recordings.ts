@@ -18,7 +18,8 @@ export function generation(
       accepted,
       draftMs: depth === 0 ? 0 : 0.2 * roundMs,
       verifyMs: depth === 0 ? 0.9 * roundMs : 0.7 * roundMs,
-      hostMs: 0.1 * roundMs,
+      sampleMs: 0.04 * roundMs,
+      hostMs: 0.06 * roundMs,
     })),
   };
 }

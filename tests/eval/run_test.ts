@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import type { Backend } from "../../lib/backend/backend.ts";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import type { Suite } from "../../lib/data/suites.ts";
-import { DraftDecoder } from "../../lib/decode/draft.ts";
+import { dynamicGrowth } from "../../lib/decode/growth.ts";
 import { TargetDecoder } from "../../lib/decode/target.ts";
+import { TreeDrafter } from "../../lib/decode/tree_drafter.ts";
 import { isIdentical, type PromptResult } from "../../lib/eval/metrics.ts";
 import { evaluate, type EvaluateOptions, record } from "../../lib/eval/run.ts";
 import type { GenerationEvent } from "../../lib/report/events.ts";
@@ -39,11 +40,11 @@ async function withTiny(
   using backend = await openOnnxBackend();
   const loaded = tinyTarget(backend);
   using target = new TargetDecoder(loaded, { backend });
-  const settings = { backend, target: loaded, width: 2, eightBit: false };
-  using draft = new DraftDecoder(tinyDraft(tinyDraftConfig()), settings);
-  const tree = { depth: 2, width: 2, budget: 4 };
+  const growth = dynamicGrowth({ depth: 2, width: 2, budget: 4 });
+  const settings = { backend, target: loaded, growth, eightBit: false };
+  using drafter = new TreeDrafter(tinyDraft(tinyDraftConfig()), settings);
   await use((suite, changes) =>
-    evaluate(target, suite, { tokenizer: TOKENIZER, draft, tree, maxTokens: 9, ...changes })
+    evaluate(target, suite, { tokenizer: TOKENIZER, drafter, maxTokens: 9, ...changes })
   );
 }
 
@@ -52,7 +53,7 @@ async function* events(...all: GenerationEvent[]): AsyncGenerator<GenerationEven
 }
 
 Deno.test("a recording adds up its events", async () => {
-  const times = { draftMs: 1, verifyMs: 2, hostMs: 4 };
+  const times = { draftMs: 1, verifyMs: 2, sampleMs: 0.5, hostMs: 3.5 };
   const found = await record(events(
     { type: "prefill", tokens: [5], ms: 8 },
     { type: "round", tokens: [6, 7], drafted: 3, depth: 2, accepted: 2, ...times },
@@ -130,15 +131,14 @@ Deno.test("nothing is compiled once the first result is being made", async () =>
   };
   const loaded = tinyTarget(backend);
   using target = new TargetDecoder(loaded, { backend: counting });
-  const settings = { backend: counting, target: loaded, width: 2, eightBit: false };
-  using draft = new DraftDecoder(tinyDraft(), settings);
+  const growth = dynamicGrowth({ depth: 2, width: 2, budget: 6 });
+  const settings = { backend: counting, target: loaded, growth, eightBit: false };
+  using drafter = new TreeDrafter(tinyDraft(), settings);
   // Prompts of 5 to 70 tokens need several sizes, one of them two chunks.
   const questions = [5, 9, 30, 70].map((n) => ({ id: `${n}`, category: "", text: "a".repeat(n) }));
-  const tree = { depth: 2, width: 2, budget: 6 };
   const run = evaluate(target, { name: "lengths", questions }, {
     tokenizer: TOKENIZER,
-    draft,
-    tree,
+    drafter,
     maxTokens: 6,
   });
   await run.next();

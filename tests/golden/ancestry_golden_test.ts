@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ancestorMask, depthsOf, pathsOf } from "../../lib/decode/ancestry.ts";
-import { fromAuthorsFlags } from "../../lib/decode/tree.ts";
+import { fromAuthorsFlags } from "../../lib/decode/growth.ts";
 import { openSafetensors } from "../../lib/io/safetensors.ts";
 
 const FOLDER = Deno.env.get("GOLDEN_DIR") ?? join(import.meta.dirname!, "upstream");

@@ -7,8 +7,9 @@ import type { Backend } from "../../lib/backend/backend.ts";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import { referenceBackend } from "../../lib/backend/reference.ts";
 import { ancestorMask, depthsOf, pathsOf } from "../../lib/decode/ancestry.ts";
-import { DraftDecoder } from "../../lib/decode/draft.ts";
-import { fromAuthorsFlags } from "../../lib/decode/tree.ts";
+import { dynamicGrowth, fromAuthorsFlags } from "../../lib/decode/growth.ts";
+import { GREEDY } from "../../lib/decode/sample.ts";
+import { TreeDrafter } from "../../lib/decode/tree_drafter.ts";
 import type { Target } from "../../lib/model/load.ts";
 import { FOLDER, type GoldenDraft, goldenDraft, goldenFiles, openGolden } from "./sets.ts";
 
@@ -37,17 +38,18 @@ async function checkTrees(match: RegExpMatchArray, backend: Backend): Promise<vo
   const draft = await goldenDraft(variant), target = headsOnly(draft, backend);
   using set = openGolden(file);
   const shape = fromAuthorsFlags({ depth, topK, totalTokens });
-  using decoder = new DraftDecoder(draft, { backend, target, width: topK, eightBit: false });
-  using cache = decoder.newCache();
+  const growth = dynamicGrowth(shape);
+  using drafter = new TreeDrafter(draft, { backend, target, growth, eightBit: false });
+  using drafting = drafter.begin({ first: 0, sampling: GREEDY });
   let accepted = 0;
   for (const call of ["call1", "call2"]) {
     // The new features, and all tokens so far: row t reads the token after it.
     const rows = set.info(`${call}.hidden_states`).shape[1];
     const ids = set.readInt(`${call}.input_ids`).slice(-rows);
     const features = set.readFloat32(`${call}.hidden_states`);
-    const tree = await decoder.draft({ ids, features }, { shape, cache });
+    const [{ tree }] = await drafter.propose([{ drafting, news: { ids, features } }]);
     accepted += rows;
-    assert.equal(cache.length, accepted, `${call}: rows that stay in the cache`);
+    assert.equal(drafting.cache.length, accepted, `${call}: rows that stay in the cache`);
     assert.deepEqual(tree.tokens, set.readInt(`${call}.draft_tokens`), `${call}: tokens`);
     assert.deepEqual(
       Int32Array.from(ancestorMask(tree.parents)),

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
-import { DraftDecoder } from "../../lib/decode/draft.ts";
 import { generate, speculate } from "../../lib/decode/generate.ts";
+import { dynamicGrowth } from "../../lib/decode/growth.ts";
 import { TargetDecoder } from "../../lib/decode/target.ts";
+import { TreeDrafter } from "../../lib/decode/tree_drafter.ts";
 import { record } from "../../lib/eval/run.ts";
 import { openSafetensors, writeSafetensors } from "../../lib/io/safetensors.ts";
 import { checkDraftConfig, type DraftConfig } from "../../lib/model/config.ts";
@@ -61,21 +62,18 @@ Deno.test("a vocabulary that names a token twice, or none, is refused", () =>
 Deno.test("greedy text is plain decoding's, whatever the draft vocabulary", async () => {
   using backend = await openOnnxBackend({ threads: 1 });
   for (const draftVocabulary of [3, 14, 24]) {
-    const target = tinyTarget(backend, { seed: 5 }), tree = { depth: 3, width: 3, budget: 9 };
+    const target = tinyTarget(backend, { seed: 5 });
+    const growth = dynamicGrowth({ depth: 3, width: 3, budget: 9 });
     const config = { ...CONFIG, draftVocabulary }, prompt = Int32Array.of(3, 1, 4, 1, 5);
     using decoder = new TargetDecoder(target, { backend, taps: config.taps });
-    using draft = new DraftDecoder(tinyDraft(config), {
-      backend,
-      target,
-      width: 3,
-      eightBit: false,
-    });
+    const settings = { backend, target, growth, eightBit: false };
+    using drafter = new TreeDrafter(tinyDraft(config), settings);
     const plain = await record(generate(decoder, prompt, { maxTokens: 30 }));
-    const fast = await record(speculate(decoder, prompt, { draft, tree, maxTokens: 30 }));
+    const fast = await record(speculate(decoder, prompt, { drafter, maxTokens: 30 }));
     assert.deepEqual(fast.tokens, plain.tokens);
     using other = new TargetDecoder(target, { backend });
     await assert.rejects(
-      record(speculate(other, prompt, { draft, tree })),
+      record(speculate(other, prompt, { drafter })),
       /the draft reads layers \[0,1\], this target decoder taps \[\]/,
     );
   }

@@ -59,17 +59,18 @@ Deno.test("acceptance: a curve a suite, the counts in the table", () => {
   ]);
 });
 
-Deno.test("time: three parts stacked", () => {
+Deno.test("time: four parts stacked", () => {
   const figure = timeBreakdown(SUITES.slice(0, 1));
   assert.deepEqual(traces(figure), [
     { name: "draft", x: [6.25], y: ["ours"] },
     { name: "verify", x: [20.123], y: ["ours"] },
+    { name: "sampling", x: [0.25], y: ["ours"] },
     { name: "host", x: [0.5], y: ["ours"] },
   ]);
   assert.equal(figure.layout.barmode, "stack");
   assert.deepEqual(figure.table, [
-    ["suite", "draft", "verify", "host"],
-    ["ours", 6.25, 20.123, 0.5],
+    ["suite", "draft", "verify", "sampling", "host"],
+    ["ours", 6.25, 20.123, 0.25, 0.5],
   ]);
 });
 

@@ -27,7 +27,7 @@ export function sampleSummary(suite = "ours", changes: Partial<SuiteSummary> = {
       { depth: 1, share: 0.75, accepted: 30, reached: 40 },
       { depth: 2, share: 2 / 3, accepted: 20, reached: 30 },
     ],
-    ms_per_round: { draftMs: 6.25, verifyMs: 20.12345, hostMs: 0.5 },
+    ms_per_round: { draftMs: 6.25, verifyMs: 20.12345, sampleMs: 0.25, hostMs: 0.5 },
     ...changes,
   };
 }

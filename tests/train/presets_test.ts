@@ -1,9 +1,10 @@
 /** Presets: the published sizes come out, and each one trains and drafts through the same code. */
 import assert from "node:assert/strict";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
-import { DraftDecoder } from "../../lib/decode/draft.ts";
+import { dynamicGrowth } from "../../lib/decode/growth.ts";
 import { generate, speculate } from "../../lib/decode/generate.ts";
 import { TargetDecoder } from "../../lib/decode/target.ts";
+import { TreeDrafter } from "../../lib/decode/tree_drafter.ts";
 import { record } from "../../lib/eval/run.ts";
 import { onlineExamples } from "../../lib/data/online.ts";
 import { countParameters } from "../../lib/model/draft.ts";
@@ -92,11 +93,12 @@ for (const [name, preset] of Object.entries(PRESETS) as [PresetName, Preset][]) 
         event.type === "step" ? [event.passes.length] : []
       );
       assert.deepEqual([...new Set(passes)], steps);
-      const tree = { depth: 3, width: 2, budget: 6 }, prompt = Int32Array.of(1, 2, 3);
+      const growth = dynamicGrowth({ depth: 3, width: 2, budget: 6 });
+      const prompt = Int32Array.of(1, 2, 3);
       using decoder = new TargetDecoder(target, { backend, taps: config.taps });
-      using draft = new DraftDecoder(next.value, { backend, target, width: 2 });
+      using drafter = new TreeDrafter(next.value, { backend, target, growth });
       const plain = await record(generate(decoder, prompt, { maxTokens: 20 }));
-      const fast = await record(speculate(decoder, prompt, { draft, tree, maxTokens: 20 }));
+      const fast = await record(speculate(decoder, prompt, { drafter, maxTokens: 20 }));
       assert.deepEqual(fast.tokens, plain.tokens);
     } finally {
       await Deno.remove(folder, { recursive: true });

@@ -1,14 +1,16 @@
 /**
- * The draft while decoding: its trees against a plain search that reads every path from its beginning, the
- * cache between calls, and errors for shapes it cannot draft.
+ * A draft that proposes trees: its trees against a plain search that reads every path from its beginning, the
+ * cache between calls, several sequences at a time, and what is refused.
  */
 import assert from "node:assert/strict";
 import type { Backend } from "../../lib/backend/backend.ts";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import { referenceBackend } from "../../lib/backend/reference.ts";
 import type { Tree } from "../../lib/decode/ancestry.ts";
-import { DraftDecoder } from "../../lib/decode/draft.ts";
-import type { TreeShape } from "../../lib/decode/tree.ts";
+import { chainGrowth, dynamicGrowth, type TreeShape } from "../../lib/decode/growth.ts";
+import { GREEDY } from "../../lib/decode/sample.ts";
+import type { Growth } from "../../lib/decode/tree.ts";
+import { TreeDrafter } from "../../lib/decode/tree_drafter.ts";
 import { random } from "../../lib/random.ts";
 import { logSoftmax, naiveDraft, times } from "../model/naive.ts";
 import { tinyDraft, tinyDraftConfig, tinyTarget } from "../model/tiny.ts";
@@ -105,101 +107,118 @@ for (const shape of SHAPES) {
   const { depth, width, budget } = shape;
   Deno.test(`a tree ${budget}/${depth}/${width} is the one a plain search finds`, async () => {
     using backend = await openOnnxBackend({ threads: 1 });
-    const target = tinyTarget(backend);
-    using draft = new DraftDecoder(tinyDraft(CONFIG), { backend, target, width, eightBit: false });
-    using cache = draft.newCache();
+    using drafter = drafterOf(backend, dynamicGrowth(shape), false);
+    using drafting = drafter.begin(BEGINNING);
     const calls: Rows[] = [];
     // A prompt, three accepted rows, one accepted row.
     for (const length of [9, 3, 1]) {
       const rows = someRows(length, `call of ${length}`);
       calls.push(rows);
-      const tree = await draft.draft(rows, { shape, cache });
+      const [{ tree }] = await drafter.propose([{ drafting, news: rows }]);
       assertTree(tree, searched(calls, shape), `after ${length} rows`);
     }
-    assert.equal(cache.length, 13);
+    assert.equal(drafting.cache.length, 13);
   });
 }
 
 Deno.test("prompts longer than a chunk are read whole", async () => {
   using backend = await openOnnxBackend({ threads: 1 });
-  const target = tinyTarget(backend), shape = { depth: 2, width: 2, budget: 4 };
-  using draft = new DraftDecoder(tinyDraft(CONFIG), {
-    backend,
-    target,
-    width: 2,
-    eightBit: false,
-  });
+  const shape = { depth: 2, width: 2, budget: 4 };
+  using drafter = drafterOf(backend, dynamicGrowth(shape), false);
   for (const length of [64, 65, 80]) {
-    using cache = draft.newCache();
+    using drafting = drafter.begin(BEGINNING);
     const rows = someRows(length, "long");
-    assertTree(
-      await draft.draft(rows, { shape, cache }),
-      searched([rows], shape),
-      `${length} rows`,
-    );
-    assert.equal(cache.length, length);
+    const [{ tree }] = await drafter.propose([{ drafting, news: rows }]);
+    assertTree(tree, searched([rows], shape), `${length} rows`);
+    assert.equal(drafting.cache.length, length);
   }
+});
+
+Deno.test("several sequences at a time get the trees that each gets alone", async () => {
+  using backend = await openOnnxBackend({ threads: 1 });
+  const shape = { depth: 4, width: 3, budget: 12 }, lengths = [3, 70, 11];
+  using drafter = drafterOf(backend, dynamicGrowth(shape), false, 3);
+  const draftings = lengths.map(() => drafter.begin(BEGINNING));
+  for (const call of ["prompt", "second"]) {
+    const news = lengths.map((n) => someRows(call === "prompt" ? n : 1 + n % 4, `${call} ${n}`));
+    // The last sequence has ended in the second call.
+    const open = call === "prompt" ? 3 : 2;
+    const proposals = await drafter.propose(
+      draftings.slice(0, open).map((drafting, i) => ({ drafting, news: news[i] })),
+    );
+    for (const [i, { tree }] of proposals.entries()) {
+      const all = call === "prompt"
+        ? [news[i]]
+        : [someRows(lengths[i], `prompt ${lengths[i]}`), news[i]];
+      assertTree(tree, searched(all, shape), `${call}, sequence ${i}`);
+    }
+  }
+  assert.deepEqual(draftings.map(({ cache }) => cache.length), [7, 73, 11]);
+  for (const drafting of draftings) drafting[Symbol.dispose]();
 });
 
 Deno.test("a minimum score ends growth early and keeps the best candidate", async () => {
   using backend = await openOnnxBackend({ threads: 1 });
-  const target = tinyTarget(backend), shape = { depth: 6, width: 2, budget: 20 };
-  using draft = new DraftDecoder(tinyDraft(CONFIG), { backend, target, width: 2 });
-  using one = draft.newCache();
-  using two = draft.newCache();
-  const rows = someRows(5, "minimum");
-  const full = await draft.draft(rows, { shape, cache: one });
-  const cut = await draft.draft(rows, { shape, cache: two, minimumScore: -1e-6 });
-  assert.equal(cut.tokens.length, 2);
-  assert.ok(full.tokens.length > 10);
+  const shape = { depth: 6, width: 2, budget: 20 }, rows = someRows(5, "minimum");
+  const sizes: number[] = [];
+  for (const minimumScore of [undefined, -1e-6]) {
+    using drafter = drafterOf(backend, dynamicGrowth(shape, { minimumScore }));
+    using drafting = drafter.begin(BEGINNING);
+    const [{ tree }] = await drafter.propose([{ drafting, news: rows }]);
+    sizes.push(tree.tokens.length);
+  }
+  assert.ok(sizes[0] > 10);
+  assert.equal(sizes[1], 2);
 });
 
-/** A draft of the given tree width on a backend that compiles when first used. */
-function decoderOf(backend: Backend, width: number): DraftDecoder {
-  return new DraftDecoder(tinyDraft(CONFIG), { backend, target: tinyTarget(backend), width });
+const BEGINNING = { first: 0, sampling: GREEDY };
+
+function drafterOf(
+  backend: Backend,
+  growth: Growth,
+  eightBit = true,
+  sequences = 1,
+): TreeDrafter {
+  const target = tinyTarget(backend);
+  return new TreeDrafter(tinyDraft(CONFIG), { backend, target, growth, eightBit, sequences });
 }
 
-const REFUSED: [shape: TreeShape, message: RegExp][] = [
-  [{ depth: 0, width: 3, budget: 8 }, /tree of depth 0: wanted a whole number from 1/],
-  [{ depth: 1.5, width: 3, budget: 8 }, /tree of depth 1.5/],
-  [{ depth: 2, width: 3, budget: 1 }, /tree of budget 1: wanted a whole number from 2/],
-  [{ depth: 2, width: 4, budget: 8 }, /tree of width 4: this draft was compiled for width 3/],
-  [{ depth: 2, width: 2, budget: 8 }, /tree of width 2: this draft was compiled for width 3/],
-  [{ depth: 18, width: 3, budget: 8 }, /tree of depth 18: wanted at most 17/],
-];
-
-Deno.test("shapes that cannot be drafted are refused before anything runs", async () => {
-  using draft = decoderOf(referenceBackend(), 3);
-  using cache = draft.newCache();
-  for (const [shape, message] of REFUSED) {
-    assert.throws(() => draft.checkShape(shape), message);
-    await assert.rejects(draft.draft(someRows(2, "refused"), { shape, cache }), message);
-    assert.equal(cache.length, 0);
-  }
+Deno.test("what cannot be drafted is refused before anything runs", () => {
+  const backend = referenceBackend(), target = tinyTarget(backend), draft = tinyDraft(CONFIG);
+  const sampled = (growth: Growth) =>
+    new TreeDrafter(draft, { backend, target, growth, children: "sampled" });
+  const shape = { depth: 3, width: 3, budget: 8 };
+  assert.throws(() => sampled(dynamicGrowth(shape)), /keeps nodes by their scores: wanted a chain/);
+  using chain = sampled(chainGrowth(2));
+  assert.throws(() => chain.begin(BEGINNING), /sample the children of a tree at temperature 0/);
+  assert.throws(
+    () => drafterOf(backend, dynamicGrowth({ ...shape, width: 25 })),
+    /draft 25 children of a node: the draft knows 24 tokens/,
+  );
 });
 
 Deno.test("features that do not fit the ids are refused", async () => {
-  using draft = decoderOf(referenceBackend(), 3);
-  using cache = draft.newCache();
-  const shape = { depth: 2, width: 3, budget: 4 }, { ids, features } = someRows(3, "odd");
-  const refused = (rows: Rows, message: RegExp) =>
-    assert.rejects(draft.draft(rows, { shape, cache }), message);
+  using drafter = drafterOf(referenceBackend(), dynamicGrowth({ depth: 2, width: 3, budget: 4 }));
+  using drafting = drafter.begin(BEGINNING);
+  const { ids, features } = someRows(3, "odd");
+  const refused = (news: Rows, message: RegExp) =>
+    assert.rejects(drafter.propose([{ drafting, news }]), message);
   await refused({ ids, features: features.subarray(1) }, /from 3 tokens and 95 feature values/);
   await refused({ ids: ids.subarray(0, 0), features: features.subarray(0, 0) }, /from 0 tokens/);
-  assert.equal(cache.length, 0);
+  assert.equal(drafting.cache.length, 0);
 });
 
 Deno.test("the deepest tree at the last position stays inside the cache", async () => {
   using backend = await openOnnxBackend({ threads: 1 });
   for (const width of [1, 5]) {
-    using draft = decoderOf(backend, width);
-    using cache = draft.newCache();
-    const rows = someRows(CONFIG.positions, "full"), shape = { depth: 17, width, budget: 18 };
-    const before = cache.tensors["keys.0"].shape[2];
-    const tree = await draft.draft(rows, { shape, cache });
+    using drafter = drafterOf(backend, dynamicGrowth({ depth: 17, width, budget: 18 }));
+    using drafting = drafter.begin(BEGINNING);
+    const news = someRows(CONFIG.positions, "full");
+    const before = drafting.cache.tensors["keys.0"].shape[2];
+    const [{ tree }] = await drafter.propose([{ drafting, news }]);
     assert.equal(tree.tokens.length, 18);
     assert.ok(tree.scores.every(Number.isFinite));
-    assert.equal(cache.length, CONFIG.positions);
+    assert.equal(drafting.cache.length, CONFIG.positions);
     // Rows of a level are padded up to a compiled size.
     assert.ok(before >= CONFIG.positions + 15 * width + 6);
   }
