@@ -1,6 +1,6 @@
 /** Forwards to time: the target over n rows, the draft over n rows, both behind a context of 200 tokens. */
 import type { Backend } from "../backend/backend.ts";
-import { draftProgram, featureWidth } from "../model/draft.ts";
+import { draftMatrices, draftProgram, featureWidth } from "../model/draft.ts";
 import { targetProgram } from "../model/llama.ts";
 import { type Draft, placeDraft, type Target } from "../model/load.ts";
 import { quantBlock } from "../model/quantize.ts";
@@ -19,18 +19,18 @@ function placed(
   return place;
 }
 
-/** One candidate for each number of rows of the target. */
+/** One candidate for each number of rows of the target, in the bits it was loaded in. */
 export async function targetForwards(
-  { config, weights }: Target,
+  { config, weights, eightBit = false }: Target,
   { backend }: { backend: Backend },
 ): Promise<Candidate[]> {
   const cache = newCache(backend, config, { capacity: CAPACITY, layers: config.layers });
   return await Promise.all(ROWS.map(async (rows) => {
-    const program = targetProgram(config, { rows, capacity: CAPACITY });
+    const program = targetProgram(config, { rows, capacity: CAPACITY, eightBit });
     const executable = await backend.compile(program, { weights });
     const { inputs } = placed(backend, { rows, vocabulary: config.vocabulary });
     return {
-      name: `target, ${rows} rows`,
+      name: `target in ${eightBit ? 8 : 32} bits, ${rows} rows`,
       run: () => executable.run({ ...inputs, ...cache.tensors }),
     };
   }));
@@ -44,7 +44,7 @@ export async function draftForwards(
   const { config } = draft, width = 3, d = featureWidth(config);
   const cache = newCache(backend, config, { capacity: CAPACITY, layers: 1 });
   const out: Candidate[] = [];
-  for (const eightBit of quantBlock(config) > 0 ? [true, false] : [false]) {
+  for (const eightBit of quantBlock(draftMatrices(config)) > 0 ? [true, false] : [false]) {
     const weights = placeDraft(draft, { backend, target, eightBit });
     for (const rows of DRAFT_ROWS) {
       const program = draftProgram(config, {

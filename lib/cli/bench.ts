@@ -129,10 +129,13 @@ async function decoding(
     draft: string;
   },
 ) {
-  const target = await loadTarget(folder, { backend }),
-    draft = await readDraft(trained, { target });
+  const target = await loadTarget(folder, { backend });
+  const rounded = await loadTarget(folder, { backend, eightBit: true });
+  const draft = await readDraft(trained, { target });
+  const exact = await targetForwards(target, { backend });
+  const quick = await targetForwards(rounded, { backend });
   const candidates = [
-    ...await targetForwards(target, { backend }),
+    ...exact.flatMap((forward, i) => [forward, quick[i]]),
     ...await draftForwards(draft, { backend, target }),
   ];
   const timings = await timeInTurn(candidates, { rounds }), plain = timings[0].median;

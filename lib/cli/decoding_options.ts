@@ -66,6 +66,12 @@ export const DECODING_OPTIONS = {
     default: "8",
     describe: "draft's matrices",
   },
+  "target-bits": {
+    type: "string",
+    choices: ["32", "8"],
+    default: "32",
+    describe: "target's matrices; 8 is quicker, other text",
+  },
   seed: { type: "integer", default: 0, describe: "of sampling" },
 } as const;
 
@@ -84,7 +90,10 @@ export async function openDecoding(
   const { method, tokens: maxTokens, seed } = options;
   using resources = new DisposableStack();
   const backend = resources.use(await openOnnxBackend());
-  const loaded = await loadTarget(options.target, { backend });
+  const loaded = await loadTarget(options.target, {
+    backend,
+    eightBit: options["target-bits"] === "8",
+  });
   const tokenizer = await loadTokenizer(options.target);
   const draft = method === "tree" || method === "chain"
     ? await readDraft(options.draft, { target: loaded })

@@ -4,7 +4,7 @@
  * together. Its graph is in `lib/model/draft.ts`.
  */
 import type { Backend, Executable, Params, Tensor } from "../backend/backend.ts";
-import { type DraftingOptions, draftProgram, featureWidth } from "../model/draft.ts";
+import { type DraftingOptions, draftMatrices, draftProgram, featureWidth } from "../model/draft.ts";
 import { type Draft, placeDraft, type Target } from "../model/load.ts";
 import { type Cache, newCache, type Rows, SequenceRows } from "../model/placement.ts";
 import { quantBlock } from "../model/quantize.ts";
@@ -68,7 +68,7 @@ export class DraftDecoder implements Disposable {
       treeRows,
       children = "top",
       sequences = 1,
-      eightBit = quantBlock(draft.config) > 0,
+      eightBit = quantBlock(draftMatrices(draft.config)) > 0,
     }: {
       backend: Backend;
       target: Target;

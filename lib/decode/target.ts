@@ -89,8 +89,8 @@ export class TargetDecoder implements Disposable {
     const key = `${size} ${sequences}`;
     let found = this.#sizes.get(key);
     if (found === undefined) {
-      const { config, weights } = this.target, { capacity, taps } = this;
-      const program = targetProgram(config, { rows: size, capacity, taps, sequences });
+      const { config, weights, eightBit } = this.target, { capacity, taps } = this;
+      const program = targetProgram(config, { rows: size, capacity, taps, sequences, eightBit });
       const rows = { rows: size, capacity, sequences };
       found = this.#backend.compile(program, { weights })
         .then((run) => ({ run, rows: new SequenceRows(this.#backend, rows) }));

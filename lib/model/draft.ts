@@ -14,16 +14,19 @@ import {
   takeAlong,
   topK,
 } from "../graph/ops.ts";
-import { logSoftmax, quantizedMatmul, rmsNorm, silu } from "../graph/composites.ts";
+import { logSoftmax, rmsNorm, silu } from "../graph/composites.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DraftConfig } from "./config.ts";
 import { DRAFT_TOKENS, eagle3Shapes, enterEagle3, joinTaps, leaveEagle3 } from "./eagle3.ts";
-import { cachedAttention, linear, type RowsShape, tokenInputs } from "./llama.ts";
+import {
+  cachedAttention,
+  type Project,
+  type RowsShape,
+  tokenInputs,
+  weightInputs,
+} from "./llama.ts";
 import { quantBlock } from "./quantize.ts";
-
-/** Multiplies rows [R, I] by the named weight's transpose; lets decoding choose quantised weights. */
-export type Project = (x: Node, name: string) => Node;
 
 /** What the draft's functions need: named vectors, and a way to multiply by named matrices. */
 export interface DraftParts {
@@ -61,6 +64,12 @@ export function draftShapes(config: DraftConfig): Record<string, Shape> {
     [`${MLP}down_proj.weight`]: [head === "dual" ? 2 * d : d, inner],
     "layers.0.post_attention_layernorm.weight": [d],
   };
+}
+
+/** Matrices of a decoding Program that `quantize` may replace: name -> [O, I]. */
+export function draftMatrices(config: DraftConfig): Record<string, Shape> {
+  const shapes = Object.entries(draftShapes(config)).filter(([, s]) => s.length === 2);
+  return { "lm_head.weight": [config.vocabulary, config.width], ...Object.fromEntries(shapes) };
 }
 
 /** Number of trained parameters. */
@@ -181,18 +190,8 @@ export function draftProgram(config: DraftConfig, options: DraftingOptions): Pro
     "lm_head.weight": [vocabulary, d],
     ...draftShapes(config),
   };
-  const inputs = new Map<string, Node>(), block = quantBlock(config);
-  const named = (name: string, shape: Shape, dtype: "f32" | "u8" = "f32") => {
-    if (!inputs.has(name)) inputs.set(name, input(name, shape, dtype));
-    return inputs.get(name)!;
-  };
-  const weight = (name: string) => named(name, shapes[name]);
-  const project: Project = (x, name) => {
-    if (!eightBit) return linear(x, weight(name));
-    const [outer, inner] = shapes[name], blocks = inner / block;
-    const packed = named(`${name}.packed`, [outer, blocks, block], "u8");
-    return quantizedMatmul(x, packed, named(`${name}.scales`, [outer, blocks]));
-  };
+  const block = eightBit ? quantBlock(draftMatrices(config)) : 0;
+  const { weight, project } = weightInputs(shapes, { block });
   const parts: DraftParts = { config, weight, project };
   const features = input("features", [n, reads === "target" ? featureWidth(config) : d]);
   const f = reads === "target" && config.fusion === "taps" ? joinTaps(parts, features) : features;

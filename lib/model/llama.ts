@@ -4,10 +4,11 @@
  * load weights (`load.ts`) nor run anything (`lib/decode`).
  */
 import { add, concat, gather, input, matmul, mul, reshape, sliceAxis } from "../graph/ops.ts";
-import { rmsNorm, silu, treeAttention } from "../graph/composites.ts";
+import { quantizedMatmul, rmsNorm, silu, treeAttention } from "../graph/composites.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { TargetConfig } from "./config.ts";
+import { quantBlock } from "./quantize.ts";
 import { rotaryTables } from "./rotary.ts";
 
 /** Sizes a target Program is built for. */
@@ -26,10 +27,38 @@ export interface RowsShape {
 export interface TargetShape extends RowsShape {
   /** Also give what enters these layers (from 0), side by side: the features that EAGLE-3's draft reads. */
   taps?: readonly number[];
+  /** Matrices in 8 bits ({@link targetMatrices}): quicker, and another target; see `Target` in `load.ts`. */
+  eightBit?: boolean;
 }
 
 /** x [R, I] times the transpose of w [O, I]. */
 export const linear = (x: Node, w: Node): Node => matmul(x, w, { transB: true });
+
+/** Multiplies rows [R, I] by the named weight's transpose; lets decoding choose quantised weights. */
+export type Project = (x: Node, name: string) => Node;
+
+/**
+ * Inputs for named weights, each made when first asked for: vectors and tables by `weight`, products with matrices
+ * by `project`. With a block, `project` reads `NAME.packed` and `NAME.scales` in place of `NAME`; 0 means f32.
+ */
+export function weightInputs(
+  shapes: Record<string, Shape>,
+  { block }: { block: number },
+): { weight: (name: string) => Node; project: Project } {
+  const inputs = new Map<string, Node>();
+  const named = (name: string, shape: Shape, dtype: "f32" | "u8" = "f32") => {
+    if (!inputs.has(name)) inputs.set(name, input(name, shape, dtype));
+    return inputs.get(name)!;
+  };
+  const weight = (name: string) => named(name, shapes[name]);
+  const project: Project = (x, name) => {
+    if (block === 0) return linear(x, weight(name));
+    const [outer, inner] = shapes[name], blocks = inner / block;
+    const packed = named(`${name}.packed`, [outer, blocks, block], "u8");
+    return quantizedMatmul(x, packed, named(`${name}.scales`, [outer, blocks]));
+  };
+  return { weight, project };
+}
 
 /** Weights of the Program and their shapes: published names, with q/k/v and gate/up laid side by side. */
 export function targetShapes(config: TargetConfig): Record<string, Shape> {
@@ -47,6 +76,14 @@ export function targetShapes(config: TargetConfig): Record<string, Shape> {
   shapes["model.norm.weight"] = [d];
   if (!tied) shapes["lm_head.weight"] = [vocabulary, d];
   return shapes;
+}
+
+/** Matrices that 8 bits replace: all but the embedding, which is gathered from. A tied head gets values of its own. */
+export function targetMatrices(config: TargetConfig): Record<string, Shape> {
+  const matrices = Object.entries(targetShapes(config))
+    .filter(([name, { length }]) => length === 2 && name !== "model.embed_tokens.weight");
+  const head = { "lm_head.weight": [config.vocabulary, config.width] };
+  return { ...Object.fromEntries(matrices), ...head };
 }
 
 /** Names and shapes of a decoder's caches for B sequences of capacity C. */
@@ -129,35 +166,32 @@ export function cachedAttention(
  */
 export function targetProgram(config: TargetConfig, shape: TargetShape): Program {
   const { width: d, inner, epsilon, tied } = config;
-  const { rows, batch = 1, sequences = 1, taps = [] } = shape;
+  const { rows, batch = 1, sequences = 1, taps = [], eightBit = false } = shape;
   const missing = taps.find((l) => !Number.isInteger(l) || l < 0 || l >= config.layers);
   if (missing !== undefined) {
     throw new Error(`Cannot tap layer ${missing}: the target has layers 0 to ${config.layers - 1}`);
   }
-  const w = Object.fromEntries(
-    Object.entries(targetShapes(config)).map(([name, s]) => [name, input(name, s)]),
-  );
+  const matrices = targetMatrices(config), block = eightBit ? quantBlock(matrices) : 0;
+  const { weight, project } = weightInputs({ ...targetShapes(config), ...matrices }, { block });
   const { attend, updates } = cachedAttention(config, shape), n = sequences * batch * rows;
-  let x = reshape(gather(w["model.embed_tokens.weight"], tokenInputs(shape)), [n, d]); // [N,D]
+  let x = reshape(gather(weight("model.embed_tokens.weight"), tokenInputs(shape)), [n, d]); // [N,D]
   const entering: Node[] = [];
   for (let l = 0; l < config.layers; l++) {
     entering.push(x);
-    const at = `model.layers.${l}.`, weight = (name: string) => w[`${at}${name}.weight`];
-    const qkv = linear(
-      rmsNorm(x, weight("input_layernorm"), { epsilon }),
-      weight("self_attn.qkv_proj"),
-    );
-    x = add(x, linear(attend(qkv, l), weight("self_attn.o_proj")));
-    const u = rmsNorm(x, weight("post_attention_layernorm"), { epsilon });
-    const both = linear(u, weight("mlp.gate_up_proj")); // [N,2I]
+    const at = `model.layers.${l}.`;
+    const norm = (h: Node, name: string) => rmsNorm(h, weight(`${at}${name}.weight`), { epsilon });
+    const qkv = project(norm(x, "input_layernorm"), `${at}self_attn.qkv_proj.weight`);
+    x = add(x, project(attend(qkv, l), `${at}self_attn.o_proj.weight`));
+    const both = project(norm(x, "post_attention_layernorm"), `${at}mlp.gate_up_proj.weight`); // [N,2I]
     const gated = mul(
       silu(sliceAxis(both, 1, { end: inner })),
       sliceAxis(both, 1, { start: inner }),
     );
-    x = add(x, linear(gated, weight("mlp.down_proj")));
+    x = add(x, project(gated, `${at}mlp.down_proj.weight`));
   }
-  const features = rmsNorm(x, w["model.norm.weight"], { epsilon }); // [N,D]
-  const head = tied ? w["model.embed_tokens.weight"] : w["lm_head.weight"];
+  const features = rmsNorm(x, weight("model.norm.weight"), { epsilon }); // [N,D]
+  const shared = tied && !eightBit;
+  const logits = project(features, shared ? "model.embed_tokens.weight" : "lm_head.weight");
   const tapped = taps.length > 0 && { tapped: concat(taps.map((l) => entering[l]), 1) };
-  return program({ logits: linear(features, head), features, ...tapped }, { updates });
+  return program({ logits, features, ...tapped }, { updates });
 }

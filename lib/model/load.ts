@@ -23,18 +23,26 @@ import {
   readTargetConfig,
   type TargetConfig,
 } from "./config.ts";
-import { draftShapes } from "./draft.ts";
+import { draftMatrices, draftShapes } from "./draft.ts";
 import { DRAFT_TOKENS } from "./eagle3.ts";
-import { draftMatrices, quantBlock, quantize } from "./quantize.ts";
-import { targetShapes } from "./llama.ts";
+import { dequantize, quantBlock, quantize } from "./quantize.ts";
+import { targetMatrices, targetShapes } from "./llama.ts";
 
-/** A target ready to be compiled: configuration, weights on the backend, identity. */
+/**
+ * A target ready to be compiled: configuration, weights on the backend, identity.
+ *
+ * In 8 bits it is another target: what it writes differs from what the f32 target writes. Nor is its speculative
+ * text promised to be its plain text: activations are rounded too, so a row's logits move with the last bit of its
+ * context, which differs between a row alone and a row among others.
+ */
 export interface Target {
   folder: string;
   config: TargetConfig;
   weights: Params;
   /** Hash of the weight files: features and drafts are tied to it. */
   identity: string;
+  /** Are the matrices in 8 bits? For decoding; features to train on come from f32. */
+  eightBit?: boolean;
 }
 
 /** A draft ready to be compiled. */
@@ -92,41 +100,83 @@ export async function hashWeights(path: string): Promise<string> {
   return hash.digest("hex").slice(0, 16);
 }
 
+/** Puts a matrix [O, I] on a backend in 8 bits, as `NAME.packed` and `NAME.scales`. */
+function placeQuantized(
+  name: string,
+  values: Float32Array,
+  { shape: [outer, inner], block, backend }: { shape: Shape; block: number; backend: Backend },
+): Params {
+  const { packed, scales } = quantize(values, block);
+  return {
+    [`${name}.packed`]: backend.tensor(packed, [outer, inner / block, block]),
+    [`${name}.scales`]: backend.tensor(scales, [outer, inner / block]),
+  };
+}
+
 /**
- * Loads a target folder onto a backend.
+ * Puts a target's weights on a backend. `read` gives those of the Program by name, one after the other, so that in
+ * 8 bits one f32 matrix is in memory at a time (the embedding stays).
+ * @throws when 8 bits are asked for and no block divides all rows.
+ */
+export function placeTarget(
+  config: TargetConfig,
+  read: (name: string, shape: Shape) => Float32Array,
+  { backend, eightBit = false }: { backend: Backend; eightBit?: boolean },
+): Params {
+  const weights: Params = {}, matrices = eightBit ? targetMatrices(config) : {};
+  const block = quantBlock(matrices), head = "lm_head.weight";
+  if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
+  for (const [name, shape] of Object.entries(targetShapes(config))) {
+    const values = read(name, shape);
+    if (name in matrices) {
+      Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
+    } else weights[name] = backend.tensor(values, shape);
+  }
+  if (eightBit && config.tied) {
+    const values = weights["model.embed_tokens.weight"].host as Float32Array;
+    Object.assign(weights, placeQuantized(head, values, { shape: matrices[head], block, backend }));
+  }
+  return weights;
+}
+
+/**
+ * Loads a target folder onto a backend, its matrices in 8 bits if asked; {@link Target} says what that costs.
  * @throws when a file is missing or damaged, the architecture is unknown, or weights contradict config.json.
  */
 export async function loadTarget(
   folder: string,
-  { backend }: { backend: Backend },
+  { backend, eightBit = false }: { backend: Backend; eightBit?: boolean },
 ): Promise<Target> {
   const config = await readTargetConfig(folder);
   using file = openCheckpoint(folder);
-  const weights: Params = {};
-  for (const [name, shape] of Object.entries(targetShapes(config))) {
+  const read = (name: string, shape: Shape) => {
     const parts = sourcesOf(name, { shape, config }).map(([n, wanted]) =>
       readChecked(file, n, wanted)
     );
-    const data = parts.length === 1 ? parts[0] : new Float32Array(sizeOf(shape));
-    if (parts.length > 1) {
-      let at = 0;
-      for (const p of parts) {
-        data.set(p, at);
-        at += p.length;
-      }
+    if (parts.length === 1) return parts[0];
+    const data = new Float32Array(sizeOf(shape));
+    let at = 0;
+    for (const p of parts) {
+      data.set(p, at);
+      at += p.length;
     }
-    weights[name] = backend.tensor(data, shape);
-  }
-  return { folder, config, weights, identity: await hashWeights(file.path) };
+    return data;
+  };
+  const weights = placeTarget(config, read, { backend, eightBit });
+  return { folder, config, weights, eightBit, identity: await hashWeights(file.path) };
 }
 
-/** The embedding and LM head of a target, which its draft shares. */
-export function sharedHead(target: Target): Params {
-  const embedding = target.weights["model.embed_tokens.weight"];
-  return {
-    "embed_tokens.weight": embedding,
-    "lm_head.weight": target.weights["lm_head.weight"] ?? embedding,
-  };
+/** The embedding and LM head of a target, which its draft shares; a head that is there in 8 bits only is unpacked. */
+export function sharedHead({ config, weights }: Target, { backend }: { backend: Backend }): Params {
+  const embedding = weights["model.embed_tokens.weight"], name = "lm_head.weight";
+  const head = config.tied ? embedding : weights[name] ?? backend.tensor(
+    dequantize({
+      packed: weights[`${name}.packed`].host as Uint8Array,
+      scales: weights[`${name}.scales`].host as Float32Array,
+    }),
+    [config.vocabulary, config.width],
+  );
+  return { "embed_tokens.weight": embedding, [name]: head };
 }
 
 /**
@@ -194,19 +244,18 @@ export function placeDraft(
   { config, parameters, tokens }: Draft,
   { backend, target, eightBit = false }: { backend: Backend; target: Target; eightBit?: boolean },
 ): Params {
-  const weights: Params = { ...sharedHead(target) };
+  const weights = sharedHead(target, { backend });
   if (tokens !== undefined) weights[DRAFT_TOKENS] = backend.tensor(tokens, [tokens.length]);
   for (const [name, shape] of Object.entries(draftShapes(config))) {
     if (!eightBit || shape.length === 1) weights[name] = backend.tensor(parameters[name], shape);
   }
   if (!eightBit) return weights;
-  const block = quantBlock(config);
+  const matrices = draftMatrices(config), block = quantBlock(matrices);
   if (block === 0) throw new Error(`Cannot quantise a draft whose rows are not multiples of 16`);
-  for (const [name, [outer, inner]] of Object.entries(draftMatrices(config))) {
-    const values = parameters[name] ?? weights[name].host;
-    const { packed, scales } = quantize(values as Float32Array, block);
-    weights[`${name}.packed`] = backend.tensor(packed, [outer, inner / block, block]);
-    weights[`${name}.scales`] = backend.tensor(scales, [outer, inner / block]);
+  for (const [name, shape] of Object.entries(matrices)) {
+    const values = parameters[name] ?? weights[name].host as Float32Array;
+    delete weights[name]; // the head in f32: nothing reads it now
+    Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
   }
   return weights;
 }

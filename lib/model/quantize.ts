@@ -1,20 +1,13 @@
 /**
- * A draft's matrices in 8 bits, one scale for each block of a row. Decoding only: what a draft proposes may be
- * rounded, what the target accepts does not depend on it. Used by `draft.ts` (graph) and `load.ts` (values).
+ * Matrices in 8 bits, one scale for each block of a row: how values are rounded, and which block fits. Decoding
+ * only. A draft may always be rounded, what the target accepts does not depend on it; a rounded target is
+ * another target (`Target` in `load.ts` says what it promises). Matrices to round: `draft.ts`, `llama.ts`.
  */
 import type { Shape } from "../graph/node.ts";
-import type { DraftConfig } from "./config.ts";
-import { draftShapes } from "./draft.ts";
 
-/** Matrices of a decoding Program that `quantize` may replace: name -> [O, I]. */
-export function draftMatrices(config: DraftConfig): Record<string, Shape> {
-  const shapes = Object.entries(draftShapes(config)).filter(([, s]) => s.length === 2);
-  return { "lm_head.weight": [config.vocabulary, config.width], ...Object.fromEntries(shapes) };
-}
-
-/** Block of the 8-bit draft weights: the largest power of two up to 128 that divides every row. */
-export function quantBlock(config: DraftConfig): number {
-  const rows = Object.values(draftMatrices(config)).map(([, i]) => i);
+/** Block that suits all matrices [O, I]: the largest power of two from 16 to 128 that divides every row, else 0. */
+export function quantBlock(matrices: Record<string, Shape>): number {
+  const rows = Object.values(matrices).map(([, i]) => i);
   return [128, 64, 32, 16].find((block) => rows.every((i) => i % block === 0)) ?? 0;
 }
 
@@ -35,4 +28,10 @@ export function quantize(w: Float32Array, block: number): Quantized {
     for (let i = b * block; i < (b + 1) * block; i++) packed[i] = Math.round(w[i] / scale) + 128;
   }
   return { packed, scales };
+}
+
+/** The matrix [O, I] that 8 bits stand for: (q - 128) scale. */
+export function dequantize({ packed, scales }: Quantized): Float32Array {
+  const block = packed.length / scales.length;
+  return Float32Array.from(packed, (q, i) => (q - 128) * scales[Math.floor(i / block)]);
 }

@@ -70,7 +70,7 @@ export class Resident implements Disposable {
         this.#tensors[`${SUM}.${name}`] = backend.tensor(zeros, shape);
       }
     }
-    const shared = sharedHead(target);
+    const shared = sharedHead(target, { backend });
     this.#frozen = {
       [EMBEDDING]: shared[EMBEDDING],
       [targetHead(config)]: shared["lm_head.weight"],

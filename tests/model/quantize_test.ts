@@ -1,6 +1,7 @@
 /** 8-bit matrices: how far values move, and which block sizes divide every row. */
 import assert from "node:assert/strict";
-import { draftMatrices, quantBlock, quantize } from "../../lib/model/quantize.ts";
+import { draftMatrices } from "../../lib/model/draft.ts";
+import { dequantize, quantBlock, quantize } from "../../lib/model/quantize.ts";
 import { random } from "../../lib/random.ts";
 import { tinyDraftConfig } from "./tiny.ts";
 
@@ -36,10 +37,10 @@ Deno.test("8-bit values are within half a step of their block's largest value", 
 });
 
 Deno.test("blocks divide every row, or there are none", () => {
-  const block = quantBlock(LLAMA);
+  const block = quantBlock(draftMatrices(LLAMA));
   assert.equal(block, 128);
-  assert.equal(quantBlock(tinyDraftConfig()), 16);
-  assert.equal(quantBlock(tinyDraftConfig(undefined, { inner: 20 })), 0);
+  assert.equal(quantBlock(draftMatrices(tinyDraftConfig())), 16);
+  assert.equal(quantBlock(draftMatrices(tinyDraftConfig(undefined, { inner: 20 }))), 0);
   for (const [name, [, inner]] of Object.entries(draftMatrices(LLAMA))) {
     assert.equal(inner % block, 0, name);
   }

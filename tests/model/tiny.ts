@@ -6,7 +6,7 @@ import type { Backend } from "../../lib/backend/backend.ts";
 import { sizeOf } from "../../lib/graph/node.ts";
 import type { DraftConfig, TargetConfig } from "../../lib/model/config.ts";
 import { targetShapes } from "../../lib/model/llama.ts";
-import type { Draft, Target } from "../../lib/model/load.ts";
+import { type Draft, placeTarget, type Target } from "../../lib/model/load.ts";
 import { random } from "../../lib/random.ts";
 import { initialDraft } from "../../lib/train/initial.ts";
 
@@ -39,16 +39,17 @@ export function tinyWeights(config: TargetConfig, seed = 1): Record<string, Floa
   );
 }
 
-/** A random target on a backend. */
+/** A random target on a backend, in 8 bits if asked. */
 export function tinyTarget(
   backend: Backend,
-  { seed = 1, ...changes }: Partial<TargetConfig> & { seed?: number } = {},
+  { seed = 1, eightBit = false, ...changes }: Partial<TargetConfig> & {
+    seed?: number;
+    eightBit?: boolean;
+  } = {},
 ): Target {
-  const config = { ...TINY, ...changes }, shapes = targetShapes(config);
-  const weights = Object.fromEntries(
-    Object.entries(tinyWeights(config, seed)).map(([n, w]) => [n, backend.tensor(w, shapes[n])]),
-  );
-  return { folder: "tiny", config, weights, identity: `tiny-${seed}` };
+  const config = { ...TINY, ...changes }, values = tinyWeights(config, seed);
+  const weights = placeTarget(config, (name) => values[name], { backend, eightBit });
+  return { folder: "tiny", config, weights, eightBit, identity: `tiny-${seed}` };
 }
 
 /** A draft that fits a tiny target. */
