@@ -71,7 +71,8 @@ export class TargetDecoder implements Disposable {
 
   /** What, beside the model, its speed depends on. */
   get describe(): Record<string, unknown> {
-    return { capacity: this.capacity, taps: this.taps, sequences: this.sequences };
+    const { capacity, taps, sequences, target: { eightBit } } = this;
+    return { capacity, taps, sequences, eightBit };
   }
 
   /** Nodes of a tree at most. */
