@@ -26,6 +26,7 @@ import { timeInTurn } from "../bench/timing.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
 import { readEnvironment } from "../report/environment.ts";
 import { formatTable } from "../report/table.ts";
+import { benchSpeed } from "./bench_speed.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
 import { type Io, runCommand } from "./command.ts";
 
@@ -248,7 +249,9 @@ await runCommand({
   const rows = what === "training"
     ? await training(backend, { ...shared, python })
     : what === "decoding"
-    ? await decoding(backend, shared)
+    ? options.vs
+      ? await benchSpeed(backend, { ...shared, rounds: options.repetitions })
+      : await decoding(backend, shared)
     : what === "memory"
     ? await memory(shared)
     : what === "features"

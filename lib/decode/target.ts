@@ -71,7 +71,7 @@ export class TargetDecoder implements Disposable {
 
   /** What, beside the model, its speed depends on. */
   get describe(): Record<string, unknown> {
-    const { capacity, taps, sequences, target: { eightBit } } = this;
+    const { capacity, taps, sequences, target: { eightBit = false } } = this;
     return { capacity, taps, sequences, eightBit };
   }
 

@@ -24,6 +24,8 @@ export interface OnnxValueInfo {
   name: string;
   type: OrtType;
   shape: readonly number[];
+  /** Sizes as a file states them, where some have a name because they vary from run to run. */
+  dims?: readonly (number | string)[];
 }
 
 /** A value fixed in the model; without `data` it is supplied when the session is made. */
@@ -90,10 +92,12 @@ function tensor({ name, type, shape, data }: OnnxInitializer): Message {
   return m.int(14, 1);
 }
 
-function valueInfo({ name, type, shape }: OnnxValueInfo): Message {
-  const dims = new Message();
-  for (const d of shape) dims.message(1, new Message().int(1, d));
-  const tensorType = new Message().int(1, ONNX_TYPE[type]).message(2, dims);
+function valueInfo({ name, type, shape, dims = shape }: OnnxValueInfo): Message {
+  const sizes = new Message();
+  for (const d of dims) {
+    sizes.message(1, typeof d === "string" ? new Message().string(2, d) : new Message().int(1, d));
+  }
+  const tensorType = new Message().int(1, ONNX_TYPE[type]).message(2, sizes);
   return new Message().string(1, name).message(2, new Message().message(1, tensorType));
 }
 
