@@ -31,9 +31,10 @@ import { targetMatrices, targetShapes } from "./llama.ts";
 /**
  * A target ready to be compiled: configuration, weights on the backend, identity.
  *
- * In 8 bits it is another target: what it writes differs from what the f32 target writes. Nor is its speculative
- * text promised to be its plain text: activations are rounded too, so a row's logits move with the last bit of its
- * context, which differs between a row alone and a row among others.
+ * In 8 bits it is another target, with texts of its own; and that its speculative text is its plain text is not
+ * promised, only near: a row alone, a chain and a tree are summed in different orders, and activations are rounded
+ * to 8 bits too, which makes more of a last bit (0.13 in a logit of the shipped target; chains of two rows or more,
+ * however cut, gave the same bits). `tests/decode/eight_bit_test.ts`: where texts part, it is a near tie.
  */
 export interface Target {
   folder: string;

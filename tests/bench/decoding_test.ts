@@ -10,15 +10,18 @@ Deno.test("target and draft forwards of every size run", async () => {
   const target = tinyTarget(backend, { positions: 600 });
   const draft = tinyDraft(tinyDraftConfig(target.config));
   const { config: { vocabulary } } = target;
-  const forwards = await targetForwards(target, { backend });
-  const rows: number[] = [];
-  for (const { run } of forwards) {
-    const { logits } = await run() as Params;
-    ok((logits.host as Float32Array).every(Number.isFinite));
-    deepEqual(logits.shape[1], vocabulary);
-    rows.push(logits.shape[0]);
+  const rounded = tinyTarget(backend, { positions: 600, eightBit: true });
+  for (const [bits, timed] of [[32, target], [8, rounded]] as const) {
+    const rows: number[] = [];
+    for (const { name, run } of await targetForwards(timed, { backend })) {
+      const { logits } = await run() as Params;
+      ok((logits.host as Float32Array).every(Number.isFinite));
+      deepEqual(logits.shape[1], vocabulary);
+      deepEqual(name, `target in ${bits} bits, ${logits.shape[0]} rows`);
+      rows.push(logits.shape[0]);
+    }
+    deepEqual(rows, [1, 2, 4, 8, 16, 32, 64]);
   }
-  deepEqual(rows, [1, 2, 4, 8, 16, 32, 64]);
   for (const { run } of await draftForwards(draft, { backend, target })) {
     const { regress } = await run() as Params;
     ok((regress.host as Float32Array).every(Number.isFinite));

@@ -8,8 +8,9 @@ import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import { referenceBackend } from "../../lib/backend/reference.ts";
 import { ancestorMask, depthsOf } from "../../lib/decode/ancestry.ts";
 import type { TargetConfig } from "../../lib/model/config.ts";
-import { targetProgram, targetShapes } from "../../lib/model/llama.ts";
+import { targetMatrices, targetProgram, targetShapes } from "../../lib/model/llama.ts";
 import { type Cache, newBatchCache, newCache, Rows } from "../../lib/model/placement.ts";
+import { dequantize, quantBlock, quantize } from "../../lib/model/quantize.ts";
 import { assertClose } from "../tolerance.ts";
 import { naiveTarget } from "./naive.ts";
 import { TINY, tinyTarget, tinyWeights } from "./tiny.ts";
@@ -23,12 +24,17 @@ interface Found {
 
 /** Runs rows placed by `place` over a cache. */
 async function forward(
-  { backend, config, cache }: { backend: Backend; config: TargetConfig; cache: Cache },
+  { backend, config, cache, eightBit = false }: {
+    backend: Backend;
+    config: TargetConfig;
+    cache: Cache;
+    eightBit?: boolean;
+  },
   rows: number,
   place: (rows: Rows) => void,
 ): Promise<Found> {
-  using run = await backend.compile(targetProgram(config, { rows, capacity: CAPACITY }), {
-    weights: tinyTarget(backend, config).weights,
+  using run = await backend.compile(targetProgram(config, { rows, capacity: CAPACITY, eightBit }), {
+    weights: tinyTarget(backend, { ...config, eightBit }).weights,
   });
   using placed = new Rows(backend, rows, CAPACITY);
   place(placed);
@@ -169,5 +175,38 @@ for (const [name, open] of BACKENDS) {
       );
     }
     assert.equal(slots.length, batch);
+  });
+}
+
+/** How far rows are apart, as a share of their length. */
+const apart = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Math.hypot(...Array.from(a, (x, i) => x - b[i])) / Math.hypot(...Array.from(b));
+
+for (const tied of [false, true]) {
+  Deno.test(`8-bit matrices are the equations with rounded weights, tied ${tied}`, async () => {
+    const config: TargetConfig = { ...TINY, tied }, weights = tinyWeights(config);
+    const matrices = targetMatrices(config), block = quantBlock(matrices);
+    // The naive loops gather from the embedding and multiply by it if tied: they get the head apart.
+    weights["lm_head.weight"] ??= weights["model.embed_tokens.weight"];
+    for (const name of Object.keys(matrices)) {
+      weights[name] = dequantize(quantize(weights[name], block));
+    }
+    const wanted = naiveTarget({ ...config, tied: false }, (name) => weights[name], IDS);
+    const run = async (backend: Backend) => {
+      using cache = newCache(backend, config, { capacity: CAPACITY, layers: config.layers });
+      const settings = { backend, config, cache, eightBit: true };
+      return await forward(settings, IDS.length, (rows) => rows.placeChain(IDS, 0));
+    };
+    const reference = await run(referenceBackend());
+    assertRows("float64 expansion", reference, wanted);
+    using onnx = await openOnnxBackend({ threads: 1 });
+    const native = await run(onnx), exact = expected(config, IDS);
+    // As of the draft: half a step of 1/127 of its block's largest for each weight, and for each activation.
+    for (const key of ["logits", "features"] as const) {
+      const weightsOnly = apart(wanted[key].flat(), exact[key].flat());
+      const activations = apart(native[key], reference[key]);
+      assert.ok(weightsOnly > 1e-4 && weightsOnly < 0.01, `${key}, weights: ${weightsOnly}`);
+      assert.ok(activations > 1e-4 && activations < 0.02, `${key}, activations: ${activations}`);
+    }
   });
 }

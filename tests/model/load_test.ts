@@ -6,6 +6,7 @@ import { sizeOf } from "../../lib/graph/node.ts";
 import { type TensorToWrite, writeSafetensors } from "../../lib/io/safetensors.ts";
 import type { TargetConfig } from "../../lib/model/config.ts";
 import { draftShapes } from "../../lib/model/draft.ts";
+import { targetMatrices, targetShapes } from "../../lib/model/llama.ts";
 import {
   loadTarget,
   placeDraft,
@@ -14,6 +15,7 @@ import {
   type Target,
   writeDraft,
 } from "../../lib/model/load.ts";
+import { dequantize } from "../../lib/model/quantize.ts";
 import { random } from "../../lib/random.ts";
 import { TINY, tinyDraft, tinyDraftConfig, tinyTarget } from "./tiny.ts";
 
@@ -253,4 +255,60 @@ Deno.test("placing in 8 bits leaves vectors alone and refuses rows that no block
   assert.deepEqual(weights["lm_head.weight.scales"].shape, [24, 2]);
   const odd = tinyDraft(tinyDraftConfig(undefined, { inner: 20 }));
   assert.throws(() => placeDraft(odd, { backend, target, eightBit: true }), /multiples of 16/);
+});
+
+for (const tied of [false, true]) {
+  Deno.test(`a target in 8 bits holds no matrix in f32 but the embedding, tied ${tied}`, async () => {
+    await using folder = await temporary();
+    await writeTarget(folder.path, { ...TINY, tied });
+    const exact = await loadTarget(folder.path, { backend });
+    const { weights, config, identity, eightBit } = await loadTarget(folder.path, {
+      backend,
+      eightBit: true,
+    });
+    assert.ok(eightBit && !exact.eightBit);
+    assert.equal(identity, exact.identity, "its drafts are those of the f32 target");
+    const matrices = Object.keys(targetMatrices(config)), embedding = "model.embed_tokens.weight";
+    const kept = Object.keys(targetShapes(config)).filter((name) => !matrices.includes(name));
+    assert.ok(kept.includes(embedding) && matrices.includes("lm_head.weight"));
+    assert.deepEqual(
+      Object.keys(weights).sort(),
+      [...kept, ...matrices.flatMap((n) => [`${n}.packed`, `${n}.scales`])].sort(),
+    );
+    for (const name of kept) assert.deepEqual(weights[name].host, exact.weights[name].host, name);
+    for (const name of matrices) {
+      const packed = weights[`${name}.packed`].host as Uint8Array;
+      const scales = weights[`${name}.scales`].host as Float32Array;
+      const wanted = exact.weights[tied && name === "lm_head.weight" ? embedding : name].host!;
+      dequantize({ packed, scales }).forEach((value, i) => {
+        assert.ok(Math.abs(value - wanted[i]) <= 0.5001 * scales[Math.floor(i / 16)], name);
+      });
+    }
+  });
+}
+
+Deno.test("8 bits are refused where no block divides all rows", () => {
+  assert.throws(
+    () => tinyTarget(backend, { inner: 40, eightBit: true }),
+    /Cannot quantise a target whose rows are not multiples of 16/,
+  );
+});
+
+Deno.test("a draft shares the head of a target in 8 bits, unpacked only where it is read", () => {
+  const target = tinyTarget(backend, { eightBit: true }), draft = tinyDraft();
+  const { host } = sharedHead(target, { backend })["lm_head.weight"];
+  const [packed, scales] = ["packed", "scales"].map((part) =>
+    target.weights[`lm_head.weight.${part}`].host!
+  );
+  host!.forEach((value, i) => {
+    assert.equal(value, Math.fround((packed[i] - 128) * scales[Math.floor(i / 16)]));
+  });
+  const full = placeDraft(draft, { backend, target });
+  assert.deepEqual(full["lm_head.weight"].host, host);
+  const rounded = placeDraft(draft, { backend, target, eightBit: true });
+  assert.equal(rounded["lm_head.weight"], undefined);
+  assert.deepEqual(rounded["lm_head.weight.packed"].host, packed);
+  const tied = tinyTarget(backend, { eightBit: true, tied: true });
+  const shared = sharedHead(tied, { backend });
+  assert.equal(shared["lm_head.weight"], tied.weights["model.embed_tokens.weight"]);
 });

@@ -36,6 +36,18 @@ Deno.test("8-bit values are within half a step of their block's largest value", 
   }
 });
 
+Deno.test("what 8 bits stand for is kept by being rounded again", () => {
+  const from = random(5, "weights"), block = 32;
+  const w = Float32Array.from({ length: 9 * block }, () => from.normal());
+  w.fill(0, block, 2 * block);
+  const once = quantize(w, block), values = dequantize(once), twice = quantize(values, block);
+  values.forEach((value, i) => {
+    assert.ok(Math.abs(value - w[i]) <= 0.5001 * once.scales[Math.floor(i / block)], `${i}`);
+  });
+  assert.deepEqual(twice.packed, once.packed);
+  assert.deepEqual(dequantize(twice), values);
+});
+
 Deno.test("blocks divide every row, or there are none", () => {
   const block = quantBlock(draftMatrices(LLAMA));
   assert.equal(block, 128);
