@@ -128,10 +128,13 @@ export {
   tau,
   tauUpstream,
 } from "./eval/metrics.ts";
+export { tauSpecForge, tauVllm } from "./eval/tau_definitions.ts";
 export { bootstrap } from "./eval/stats.ts";
 export { type SuiteSummary, summarize } from "./eval/summary.ts";
 export type { GenerationEvent, StepEvent, TrainingEvent } from "./report/events.ts";
 export * from "./report/figures.ts";
+export { readTrace, toGeneration, type Trace } from "./report/trace.ts";
+export { openTrace } from "./report/trace_writer.ts";
 export { formatTable } from "./report/table.ts";
 export { writeFileAtomic } from "./io/atomic.ts";
 export { renderPage } from "./report/page.ts";

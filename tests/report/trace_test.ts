@@ -26,7 +26,10 @@ async function rowsOf(seed: number, generation = 0): Promise<TraceRow[]> {
 const textOf = (rows: readonly unknown[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
 
 Deno.test("metrics of a trace are those of the run, where it is cut at its end too", async () => {
-  const seeds = [1, 2, 3, 4, 5, 6], recorded = [], rows: TraceRow[] = [], reasons = new Set();
+  const seeds = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    recorded = [],
+    rows: TraceRow[] = [],
+    reasons = new Set();
   let cut = 0;
   for (const [i, seed] of seeds.entries()) {
     recorded.push(await record(madeUpGeneration({ seed })));

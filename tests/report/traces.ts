@@ -31,7 +31,7 @@ function tree(
     trace.tokens.push(isChoice ? trace.choices[parent] : token());
     trace.parents.push(parent);
     trace.scores.push(trace.scores[parent] + Math.log(likely));
-    trace.choices.push(uniform() < 0.08 ? END : token());
+    trace.choices.push(uniform() < 0.04 ? END : token());
     trace.probabilities.push(isChoice ? 0.5 + 0.5 * uniform() : 0.2 * uniform());
     depths.push(depths[parent] + 1);
     children.push(0);
