@@ -65,7 +65,7 @@ export function viewerData(
 const VIEWER_STYLE = `
 :root { --kept: #0072B2; --more: #E69F00; --match: #009E73; --mark: rgba(0,114,178,.16); }
 @media (prefers-color-scheme: dark) { :root { --mark: rgba(86,180,233,.28); } }
-body { max-width: 76rem; }
+body { max-width: 76rem; } .lead { max-width: none; }
 button, select { font: inherit; color: inherit; background: transparent; border: 1px solid var(--line);
   border-radius: 6px; padding: .3rem .7rem; min-height: 2.4rem; }
 button { min-width: 2.6rem; cursor: pointer; } button:disabled { opacity: .35; cursor: default; }
@@ -79,7 +79,7 @@ kbd { font: 600 .8em ui-monospace, monospace; border: 1px solid var(--line); bor
 #strip svg { display: block; width: 100%; height: 3.5rem; cursor: pointer; border-bottom: 1px solid var(--line); }
 .kept, .part1 { fill: var(--kept); } .more { fill: var(--more); } .clear { fill: transparent; }
 .here { fill: currentColor; fill-opacity: .14; } .part0 { fill: var(--more); } .part2 { fill: #7a7a7a; }
-#slider { width: 100%; margin: .25rem 0 0; accent-color: var(--kept); min-height: 1.6rem; }
+#slider { display: block; margin: .25rem auto 0; accent-color: var(--kept); min-height: 1.6rem; }
 #numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(6.5rem, 1fr)); gap: .75rem 1.5rem; margin: .75rem 0 1rem; }
 #numbers div:last-child { grid-column: span 2; }
 dt { color: var(--soft); font-size: .8rem; } dd { margin: 0; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
@@ -94,7 +94,7 @@ dd small { color: var(--soft); font-size: .8rem; } dd svg { display: block; widt
 .legend .l-note::before { display: none; }
 #text, #prompt { white-space: pre-wrap; overflow-wrap: anywhere; font: .95rem/1.75 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; max-width: none; margin: .5rem 0; }
 #text .accepted { background: var(--mark); border-bottom: 2px solid var(--kept); } #text [data-round] { cursor: pointer; }
-#text .now { outline: 2px solid currentColor; outline-offset: 1px; border-radius: 2px; }
+#text .now { outline: 2px solid currentColor; outline-offset: 2px; border-radius: 2px; }
 .sign { color: var(--soft); }
 @media (max-width: 40rem) {
   .steps { width: 100%; justify-content: space-between; } .steps output { min-width: 0; flex: 1; } .keys { display: none; }
@@ -117,7 +117,7 @@ aria-label="next round">›</button><button id="last" aria-label="last round">»
 <div id="tree" tabindex="0" role="region" aria-label="tree of this round"></div>
 <ul class="legend">
 <li class="l-kept">accepted</li><li class="l-more">extra token: the target's own</li><li>rejected</li>
-<li class="l-match">✓ rejected with its parent; would have been accepted had its parent been</li>
+<li class="l-match">✓ would have been accepted, had its parent been</li>
 <li class="l-cut">accepted, but behind the end</li>
 <li class="l-note">d, t: probability after the parent by the draft, by the target</li>
 </ul>
@@ -126,6 +126,11 @@ aria-label="next round">›</button><button id="last" aria-label="last round">»
 <p class="soft" id="end"></p>
 <details><summary>prompt</summary><div id="prompt"></div></details>
 </section>`;
+
+const DEFINITIONS =
+  "tau counts the tokens that rounds emitted, cut at the end of the text. The published script keeps what is " +
+  "behind the end and leaves out one round a generation; vLLM keeps it too and counts every round; SpecForge " +
+  "adds the first token of each generation, which no round made.";
 
 const hash = (text: string) =>
   `'sha256-${createHash("sha256").update(text, "utf8").digest("base64")}'`;
@@ -156,10 +161,11 @@ runViewer(window, JSON.parse(document.getElementById("data").textContent));
 <meta http-equiv="Content-Security-Policy" content="${policy}">
 <title>${escapeHtml(`Trace ${name}`)}</title><style>${style}</style></head><body>
 <h1>GRIFFIN Lab: what was drafted, what was accepted</h1>
-<p class="soft">${escapeHtml(lead)}</p>
+<p class="soft lead">${escapeHtml(lead)}</p>
 <noscript><p>The rounds themselves need scripts; the totals below do not.</p></noscript>
 ${VIEWER}
 <h2>Totals</h2>
+<p>${escapeHtml(DEFINITIONS)}</p>
 ${renderTable(ratioRows(totals))}
 <h2>Generations</h2>
 ${renderTable(generationRows(generations))}

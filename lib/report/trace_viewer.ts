@@ -43,6 +43,7 @@ export interface ViewerElement {
   max: string;
   hidden: boolean;
   disabled: boolean;
+  style: { width: string };
   addEventListener(type: string, listener: (event: ViewerEvent) => void): void;
 }
 
@@ -65,23 +66,27 @@ export interface ViewerWindow {
   addEventListener(type: string, listener: () => void): void;
 }
 
+/** Text to read, as HTML: blanks are blanks, line breaks break, emoji join; every other control is a sign. */
+export function readable(text: string): string {
+  return text.split(/([ \n\t\u200c\u200d])/).map((part) =>
+    part === "\n"
+      ? '<span class="sign">↵</span>\n'
+      : /^[ \t\u200c\u200d]$/.test(part)
+      ? part
+      : escapeHtml(visibleText(part))
+  ).join("");
+}
+
 /** The text up to round `now`: accepted tokens marked, extra tokens bare, those of this round framed. */
 export function textSoFar({ pieces, rounds }: ViewerGeneration, now: number): string {
-  const shown = (piece: string) =>
-    piece.split(/([ \n\t])/).map((part) =>
-      part === "\n"
-        ? '<span class="sign">↵</span>\n'
-        : /^[ \t]$/.test(part)
-        ? part
-        : escapeHtml(visibleText(part))
-    ).join("");
-  let at = 1, html = `<span class="extra">${shown(pieces[0] ?? "")}</span>`;
+  let at = 1, html = `<span class="extra">${readable(pieces[0] ?? "")}</span>`;
   for (let r = 0; r < now; r++) {
-    const { tokens, accepted } = rounds[r], last = r === now - 1 ? " now" : "";
+    const { tokens, accepted } = rounds[r];
+    html += `<span class="${r === now - 1 ? "now" : "before"}" data-round="${r + 1}">`;
     for (let i = 0; i < tokens.length; i++, at++) {
-      const kind = i < accepted ? "accepted" : "extra";
-      html += `<span class="${kind}${last}" data-round="${r + 1}">${shown(pieces[at])}</span>`;
+      html += `<span class="${i < accepted ? "accepted" : "extra"}">${readable(pieces[at])}</span>`;
     }
+    html += "</span>";
   }
   return html;
 }
@@ -89,14 +94,18 @@ export function textSoFar({ pieces, rounds }: ViewerGeneration, now: number): st
 /** A bar a round, as high as what it emitted: accepted tokens below, the extra one on top. */
 export function roundStrip(rounds: readonly ViewerRound[], now: number): string {
   const most = Math.max(1, ...rounds.map((r) => r.tokens.length));
+  // Few rounds: slim bars in wide places.
+  const wide = Math.min(0.76, Math.max(0.12, rounds.length / 32)), from = (1 - wide) / 2;
   const bars = rounds.map(({ tokens, accepted }, r) => {
     const kept = Math.min(tokens.length, accepted), here = r === now - 1;
     return `<g data-round="${r + 1}"><title>round ${r + 1}: ${kept} accepted, ${
       tokens.length - kept
     } extra</title>` +
-      `<rect class="${here ? "here" : "clear"}" x="${r}" y="0" width="1" height="${most}"/>` +
-      `<rect class="kept" x="${r + 0.12}" y="${most - kept}" width=".76" height="${kept}"/>` +
-      `<rect class="more" x="${r + 0.12}" y="${most - tokens.length}" width=".76" height="${
+      `<rect class="${here ? "here" : "clear"}" x="${r + 0.6 * from}" y="0" width="${
+        1 - 1.2 * from
+      }" height="${most}"/>` +
+      `<rect class="kept" x="${r + from}" y="${most - kept}" width="${wide}" height="${kept}"/>` +
+      `<rect class="more" x="${r + from}" y="${most - tokens.length}" width="${wide}" height="${
         tokens.length - kept
       }"/></g>`;
   }).join("");
@@ -146,6 +155,8 @@ export function runViewer(window: ViewerWindow, { texts, generations }: ViewerDa
     at("slider").max = `${last}`;
     at("slider").value = `${now}`;
     at("slider").disabled = last < 2;
+    // The middle of its 1rem thumb travels from the first bar's middle to the last one's.
+    at("slider").style.width = `calc(${100 - 100 / Math.max(1, last)}% + 1rem)`;
     at("first").disabled = at("previous").disabled = now <= 1;
     at("next").disabled = at("last").disabled = now >= last;
     at("strip").innerHTML = roundStrip(rounds, now);
@@ -159,8 +170,7 @@ export function runViewer(window: ViewerWindow, { texts, generations }: ViewerDa
       : drawTree(round.trace, { text, emitted: round.tokens });
     at("text").innerHTML = textSoFar(generation, now);
     at("end").textContent = now < last ? "" : `End: ${generation.end}.`;
-    at("prompt").textContent = visibleText(generation.prompt).replaceAll("␣", " ")
-      .replaceAll("↵", "↵\n");
+    at("prompt").innerHTML = readable(generation.prompt);
     history.replaceState(null, "", `#${chosen + 1}.${now}`);
   };
   const go = (generation: number, round: number) => {
@@ -178,8 +188,7 @@ export function runViewer(window: ViewerWindow, { texts, generations }: ViewerDa
     if (round) go(chosen, Number(round));
   };
   at("generation").innerHTML = generations.map(({ id, category }, i) =>
-    `<option value="${i}">${i + 1}: ${escapeHtml(visibleText(`${id} (${category})`))}</option>`
-      .replaceAll("␣", " ")
+    `<option value="${i}">${i + 1}: ${readable(`${id} (${category})`)}</option>`
   ).join("");
   at("generation").addEventListener("change", () => go(Number(at("generation").value), 1));
   at("slider").addEventListener("input", () => go(chosen, Number(at("slider").value)));
@@ -211,5 +220,7 @@ export function runViewer(window: ViewerWindow, { texts, generations }: ViewerDa
 }
 
 /** The functions above as a script's text; it needs those of `tree_drawing.ts` before it. */
-export const VIEWER_SOURCE: string = [textSoFar, roundStrip, roundNumbers, runViewer].map(String)
+export const VIEWER_SOURCE: string = [readable, textSoFar, roundStrip, roundNumbers, runViewer].map(
+  String,
+)
   .join("\n");

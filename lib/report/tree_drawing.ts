@@ -97,7 +97,11 @@ export function placeNodes(
       depth: 0,
       row: 0,
       label: clip(name(token), 16),
-      note: parent < 0 ? "root" : `d ${draft.toFixed(2)} t ${probabilities[node].toFixed(2)}`,
+      note: parent < 0
+        ? "root"
+        : `${fate[node] === "matching" ? "✓ " : ""}d ${draft.toFixed(2)} · t ${
+          probabilities[node].toFixed(2)
+        }`,
       title: `${name(token)} (token ${token})\n${told[fate[node]]}${odds}\n` +
         `the target's choice after it: ${name(choices[node])}`,
     };
@@ -159,7 +163,7 @@ export function drawTree(
     accepted: {
       edge: `stroke="${BLUE}" stroke-width="5"`,
       box: `fill="${BLUE}" stroke="${BLUE}" stroke-width="3"`,
-      text: 'fill="#fff" font-weight="700"',
+      text: 'fill="#fff"',
     },
     cut: {
       edge: `stroke="${BLUE}" stroke-width="5" stroke-dasharray="2 4"`,
@@ -169,15 +173,15 @@ export function drawTree(
     extra: {
       edge: `stroke="${ORANGE}" stroke-width="3"`,
       box: `fill="${ORANGE}" fill-opacity=".16" stroke="${ORANGE}" stroke-width="2.5"`,
-      text: 'fill="currentColor" font-weight="700"',
+      text: 'fill="currentColor"',
     },
     matching: {
-      edge: 'stroke="currentColor" stroke-opacity=".35" stroke-width="1.5"',
+      edge: 'stroke="#888" stroke-width="1.5"',
       box: `fill="none" stroke="${GREEN}" stroke-width="2.5" stroke-dasharray="6 3"`,
       text: 'fill="currentColor"',
     },
     rejected: {
-      edge: 'stroke="currentColor" stroke-opacity=".35" stroke-width="1.5"',
+      edge: 'stroke="#888" stroke-width="1.5"',
       box: 'fill="none" stroke="currentColor" stroke-opacity=".3" stroke-width="1"',
       text: 'fill="currentColor" fill-opacity=".68"',
     },
@@ -195,19 +199,15 @@ export function drawTree(
   });
   const boxes = nodes.map(({ fate, depth, row, label, note, title }) => {
     const x = left(depth), y = middle(row), wide = widths[depth], look = looks[fate];
-    const check = fate === "matching"
-      ? `<text x="${x + wide - 9}" y="${
-        y + 12
-      }" fill="${GREEN}" font-size="12" font-weight="700">✓</text>`
-      : "";
+    const weight = fate === "accepted" || fate === "extra" ? 700 : 400;
     return `<g data-fate="${fate}"><title>${escapeHtml(title)}</title>` +
       `<rect x="${x}" y="${y - BOX / 2}" width="${wide}" height="${BOX}" rx="7" ${look.box}/>` +
-      `<text x="${x + wide / 2}" y="${y - 2}" ${look.text} font-size="13" direction="ltr" ` +
-      `unicode-bidi="isolate">${escapeHtml(label)}</text>` +
       `<text x="${x + wide / 2}" y="${
-        y + 12
-      }" ${look.text} font-weight="400" font-size="10">${note}` +
-      `</text>${check}</g>`;
+        y - 2
+      }" ${look.text} font-size="13" font-weight="${weight}" direction="ltr" ` +
+      `unicode-bidi="isolate">${escapeHtml(label)}</text>` +
+      `<text x="${x + wide / 2}" y="${y + 12}" ${look.text} font-size="10">${note}` +
+      `</text></g>`;
   });
   const read = nodes.filter((n) => n.fate === "accepted" || n.fate === "extra").map((n) => n.label);
   const summary =
