@@ -139,6 +139,7 @@ export {
   tau,
   tauUpstream,
 } from "./eval/metrics.ts";
+export { tauSpecForge, tauVllm } from "./eval/tau_definitions.ts";
 export { bootstrap } from "./eval/stats.ts";
 export { recordDrafts, type Recording } from "./eval/recording.ts";
 export { readRecording, recordingSubject, writeRecording } from "./eval/recording_file.ts";
@@ -148,6 +149,8 @@ export { type SuiteSummary, summarize } from "./eval/summary.ts";
 export type { GenerationEvent, StepEvent, TrainingEvent } from "./report/events.ts";
 export * from "./report/figures.ts";
 export { sizeMap } from "./report/sweep_page.ts";
+export { readTrace, toGeneration, type Trace } from "./report/trace.ts";
+export { openTrace } from "./report/trace_writer.ts";
 export { formatTable } from "./report/table.ts";
 export { writeFileAtomic } from "./io/atomic.ts";
 export { renderPage } from "./report/page.ts";

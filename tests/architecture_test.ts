@@ -111,7 +111,12 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/random.ts",
     "lib/train",
   ],
-  "lib/report": ["lib/eval/summary.ts", "lib/io"],
+  "lib/report": [
+    "lib/eval/metrics.ts",
+    "lib/eval/summary.ts",
+    "lib/eval/tau_definitions.ts",
+    "lib/io",
+  ],
   "lib/cli": ["lib"],
   "lib/mod.ts": ["lib"],
   "kernels": ["lib/graph"],

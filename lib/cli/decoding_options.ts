@@ -9,6 +9,8 @@ import { autoGrowth } from "../decode/tree_size.ts";
 import type { Costs } from "../decode/pricing.ts";
 import { STATIC_TREES } from "../decode/static_trees.ts";
 import { checkSampling, type Sampling } from "../decode/sample.ts";
+import type { EvaluateOptions } from "../eval/run.ts";
+import { openTrace } from "../report/trace_writer.ts";
 import { TargetDecoder } from "../decode/target.ts";
 import type { Growth } from "../decode/tree.ts";
 import { TreeDrafter } from "../decode/tree_drafter.ts";
@@ -73,6 +75,7 @@ export const DECODING_OPTIONS = {
     describe: "target's matrices; 8 is quicker, other text",
   },
   seed: { type: "integer", default: 0, describe: "of sampling" },
+  trace: { type: "string", describe: "file for every round's tree, for deno task inspect" },
 } as const;
 
 /** Opens backend, target, tokenizer and whoever proposes, and reads the decoding settings. */
@@ -116,13 +119,21 @@ export async function openDecoding(
     const settings = { backend, target: loaded, growth, children, eightBit };
     drafter = resources.use(new TreeDrafter(draft, settings));
   }
+  const file = options.trace, { target: targetFolder, draft: draftFolder, tree } = options;
+  const shown = { target: targetFolder, draft: draftFolder, method, tree, ...sampling };
+  const writer = file === undefined ? undefined : resources.use(openTrace(file));
+  const watched: Pick<EvaluateOptions, "trace" | "watch"> = writer === undefined ? {} : {
+    trace: true,
+    watch: (events, { id, category, prompt }) =>
+      writer.record(events, { id, category, prompt: [...prompt], settings: shown }),
+  };
   const opened = resources.move();
   return {
     backend,
     target,
     tokenizer,
     costs,
-    settings: { sampling, maxTokens, seed, drafter, tokenizer },
+    settings: { sampling, maxTokens, seed, drafter, tokenizer, ...watched },
     [Symbol.dispose]: () => opened.dispose(),
   };
 }

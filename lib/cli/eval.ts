@@ -6,7 +6,7 @@ import type { PromptResult } from "../eval/metrics.ts";
 import { type SuiteSummary, summarize } from "../eval/summary.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { readEnvironment } from "../report/environment.ts";
-import { evaluationPage, summaryRows } from "../report/evaluation_page.ts";
+import { evaluationPage, summaryRows, tauRows } from "../report/evaluation_page.ts";
 import { renderPage } from "../report/page.ts";
 import { formatTable } from "../report/table.ts";
 import { runCommand } from "./command.ts";
@@ -24,6 +24,12 @@ await runCommand({
       describe: "ours, or a question file of EAGLE's format; several with commas",
     },
     count: { type: "integer", minimum: 1, default: 40, describe: "prompts of each suite" },
+    tau: {
+      type: "string",
+      choices: ["ours", "all"],
+      default: "ours",
+      describe: "all: also as the published script, vLLM and SpecForge count it",
+    },
     out: {
       type: "string",
       default: "runs/eval",
@@ -47,16 +53,19 @@ await runCommand({
     summaries.push(summarize(suite.name, results));
     details.push({ suite: suite.name, results });
   }
-  const { json: _, help: __, out, suite: ___, "measure-costs": ____, ...settings } = options as
-    & typeof options
-    & { json: boolean; help: boolean };
+  const { json: _, help: __, out, suite: ___, "measure-costs": ____, tau, trace, ...settings } =
+    options as
+      & typeof options
+      & { json: boolean; help: boolean };
   const environment = await readEnvironment({ backend: decoding.backend.name });
   const page = evaluationPage(summaries, { environment, settings });
   const report = { settings, environment, suites: summaries };
   await writeFileAtomic(join(out, "report.json"), `${JSON.stringify({ ...report, details })}\n`);
   await writeFileAtomic(join(out, "report.html"), await renderPage(page));
   say(formatTable(summaryRows(summaries)));
+  if (tau === "all") say(`\n${formatTable(tauRows(summaries))}`);
   say(`\n${join(out, "report.html")}`);
+  if (trace !== undefined) say(`the trace: deno task inspect ${trace}`);
   // With one suite its numbers stand at the top level.
   result({ ...(summaries.length === 1 ? summaries[0] : {}), ...report });
 });

@@ -1,125 +1,38 @@
-/** `deno task inspect`: what a folder of training data holds, whether its masks are sound, one example's text. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import {
-  type Inspection,
-  inspectMasks,
-  inspectShards,
-  promptEnding,
-  readRows,
-  type Rows,
-} from "../data/inspect.ts";
-import { formatTable } from "../report/table.ts";
-import { loadTokenizer } from "../text/tokenizer.ts";
+/** `deno task inspect`: what a folder of training data holds, or what a trace of decoding shows. */
 import { runCommand } from "./command.ts";
-
-const BAR = 40;
-
-/** A line a bin: its bar is as long as its share of the fullest. */
-function histogram({ lengths }: Inspection): string {
-  const most = Math.max(...lengths.map((l) => l.examples));
-  return formatTable([
-    ["tokens", "examples", ""],
-    ...lengths.map(({ from, to, examples }) => [
-      `${from}-${to - 1}`,
-      examples,
-      // At least one mark for what is there at all.
-      "#".repeat(Math.ceil(BAR * examples / most)),
-    ]),
-  ]);
-}
-
-/** The text of all tokens, runs of trained rows between double brackets. */
-function marked(
-  { ids, mask }: Rows,
-  decode: (ids: Int32Array) => string,
-): string {
-  let text = "";
-  for (let start = 0, end = 0; start < ids.length; start = end) {
-    while (end < ids.length && mask[end] === mask[start]) end++;
-    const part = decode(ids.subarray(start, end));
-    text += mask[start] === 1 ? `[[${part}]]` : part;
-  }
-  return text;
-}
+import { inspectData } from "./inspect_data.ts";
+import { inspectTrace } from "./inspect_trace.ts";
 
 await runCommand({
   name: "inspect",
-  summary: "count what training data hold, check their masks, show an example",
+  summary:
+    "count training data, check their masks, show an example; or show a trace round by round",
   options: {
     data: {
       type: "string",
       default: "runs/data",
       positional: true,
-      describe: "folder made by deno task data, or one of its folders of shards",
+      describe: "folder made by deno task data, one of its folders of shards, or a trace (.jsonl)",
     },
     target: {
       type: "string",
-      default: "data/target",
-      describe: "target folder, for its tokenizer",
+      describe: "target folder, for its tokenizer [the trace's, or data/target]",
     },
-    example: { type: "integer", minimum: 0, describe: "show this example of --set, from 0" },
-    set: { type: "string", default: "train", describe: "folder of --example: train or validation" },
-    step: { type: "integer", minimum: 1, default: 32, describe: "tokens of a line of the lengths" },
+    example: { type: "integer", minimum: 0, describe: "data: show this example of --set, from 0" },
+    set: {
+      type: "string",
+      default: "train",
+      describe: "data: folder of --example: train or validation",
+    },
+    step: {
+      type: "integer",
+      minimum: 1,
+      default: 32,
+      describe: "data: tokens of a line of the lengths",
+    },
+    out: { type: "string", describe: "trace: the page [the trace's name with .html]" },
   },
-}, async ({ data, target, example, set, step }, { say, result }) => {
-  const inside = ["train", "validation"].filter((name) => existsSync(join(data, name)));
-  const folders = inside.length > 0 ? inside.map((name) => join(data, name)) : [data];
-  if (example !== undefined) {
-    const folder = inside.length > 0 ? join(data, set) : data;
-    const rows = await readRows(folder, example), tokenizer = await loadTokenizer(target);
-    const decode = (id: number) => tokenizer.decode([id], { special: true });
-    say(`example ${example} of ${folder}: ${rows.id}, ${rows.ids.length} tokens`);
-    say(
-      formatTable([
-        ["row", "token", "trained", "reads after it", "learns to predict"],
-        ...Array.from(rows.ids, (id, t) => [
-          t,
-          JSON.stringify(decode(id)),
-          rows.mask[t] === 1 ? "yes" : "",
-          ...[1, 2].map((n) =>
-            rows.mask[t] === 1 && t + n < rows.ids.length
-              ? JSON.stringify(decode(rows.ids[t + n]))
-              : ""
-          ),
-        ]),
-      ]),
-    );
-    const trained = Array.from(rows.mask, (m, t) => m === 1 ? t : -1).filter((t) => t >= 0);
-    const whole = (ids: Int32Array) => tokenizer.decode(ids, { special: true });
-    say(`\ntext, trained rows in [[ ]]:\n${marked(rows, whole)}`);
-    result({ folder, example, id: rows.id, ids: [...rows.ids], trained });
-    return;
-  }
-  const found = [], ending = promptEnding(await loadTokenizer(target));
-  for (const folder of folders) {
-    const counts = await inspectShards(folder, { lengthStep: step });
-    const faults = await inspectMasks(folder, { ending });
-    const { examples, tokens, trainedRows, of } = counts;
-    say(
-      formatTable([
-        [folder, ""],
-        ["target", of.target],
-        ["width", of.width],
-        ["shards", counts.shards],
-        ["megabytes", (counts.bytes / 1e6).toFixed(1)],
-        ["examples", examples],
-        ["of them repeated", counts.repeated],
-        ["tokens", tokens],
-        ["trained rows", `${trainedRows} (${(100 * trainedRows / tokens).toFixed(1)} %)`],
-      ]),
-    );
-    say(`\n${histogram(counts)}\n`);
-    say(
-      faults.length === 0
-        ? "masks: sound (none empty, first trained row = last prompt token)"
-        : `masks: ${faults.length} examples with faults`,
-    );
-    for (const { index, id, fault } of faults.slice(0, 10)) {
-      say(`  example ${index} (${id}): ${fault}`);
-    }
-    if (faults.length === examples) say(`  is ${target} the model that made these data?`);
-    found.push({ folder, ...counts, faults });
-  }
-  result({ sets: found });
+}, async ({ data, target, out, ...options }, io) => {
+  if (data.endsWith(".jsonl")) await inspectTrace(data, { target, out }, io);
+  else await inspectData(data, { target: target ?? "data/target", ...options }, io);
 });

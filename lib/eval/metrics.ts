@@ -45,7 +45,8 @@ export interface Ratio {
   value: number;
 }
 
-function ratio(numerator: number, denominator: number): Ratio {
+/** Of nothing it is NaN. */
+export function ratio(numerator: number, denominator: number): Ratio {
   return { numerator, denominator, value: denominator === 0 ? NaN : numerator / denominator };
 }
 

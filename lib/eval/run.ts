@@ -16,6 +16,11 @@ import type { Generation, PromptResult } from "./metrics.ts";
 export interface EvaluateOptions extends Omit<SpeculateOptions, "random"> {
   tokenizer: Tokenizer;
   seed?: number;
+  /** Sees the events of each speculative generation on their way, as a writer of traces does. */
+  watch?: (
+    events: AsyncIterable<GenerationEvent>,
+    question: { id: string; category: string; prompt: Int32Array },
+  ) => AsyncIterable<GenerationEvent>;
 }
 
 /** Collects the events of a generation. */
@@ -61,7 +66,7 @@ export async function* evaluate(
   suite: Suite,
   options: EvaluateOptions,
 ): AsyncGenerator<PromptResult> {
-  const { tokenizer, drafter, seed = 0, trace, ...rest } = options;
+  const { tokenizer, drafter, seed = 0, trace, watch = (events) => events, ...rest } = options;
   const settings = (id: string, kind: string): GenerateOptions => ({
     ...rest,
     random: random(seed, kind, id),
@@ -77,14 +82,15 @@ export async function* evaluate(
     const plainly = () => record(generate(target, prompt, settings(id, "plain")));
     const speculatively = () => {
       const own = { ...settings(id, "speculative"), drafter, trace };
-      return record(speculate(target, prompt, own));
+      return speculate(target, prompt, own);
     };
     if (!warm) {
       await plainly();
-      await speculatively();
+      await record(speculatively());
       warm = true;
     }
-    const plain = await plainly(), speculative = await speculatively();
+    const plain = await plainly();
+    const speculative = await record(watch(speculatively(), { id, category, prompt }));
     if (rest.signal?.aborted) return;
     yield { id, category, promptTokens: prompt.length, plain, speculative };
   }

@@ -13,6 +13,7 @@ import {
   tokensPerSecond,
 } from "./metrics.ts";
 import { bootstrap, type Interval } from "./stats.ts";
+import { tauSpecForge, tauVllm } from "./tau_definitions.ts";
 
 /** Numbers of one suite. Intervals are 95 %, by bootstrap over prompts. */
 export interface SuiteSummary {
@@ -23,7 +24,10 @@ export interface SuiteSummary {
   tau_numerator: number;
   tau_denominator: number;
   tau_ci: [number, number];
+  /** The same rounds as others count them: `metrics.ts` and `tau_definitions.ts`. */
   tau_upstream: number;
+  tau_vllm: number;
+  tau_specforge: number;
   speedup: number;
   speedup_ci: [number, number];
   speedup_with_prefill: number;
@@ -56,6 +60,8 @@ export function summarize(suite: string, results: readonly PromptResult[]): Suit
     tau_denominator: t.denominator,
     tau_ci: pair(bootstrap(results, (drawn) => tau(drawn.map((r) => r.speculative)).value)),
     tau_upstream: tauUpstream(speculative).value,
+    tau_vllm: tauVllm(speculative).value,
+    tau_specforge: tauSpecForge(speculative).value,
     speedup: gain.withoutPrefill,
     speedup_ci: pair(bootstrap(results, (drawn) => speedup(drawn).withoutPrefill)),
     speedup_with_prefill: gain.withPrefill,

@@ -21,6 +21,17 @@ export function summaryRows(suites: readonly SuiteSummary[]): (string | number)[
   ];
 }
 
+/** Rows of tau under four definitions (`lib/eval/tau_definitions.ts`); the first is the heading. */
+export function tauRows(suites: readonly SuiteSummary[]): (string | number)[][] {
+  return [
+    ["suite", "tau", "published script", "vLLM", "SpecForge"],
+    ...suites.map((s) => [
+      s.suite,
+      ...[s.tau, s.tau_upstream, s.tau_vllm, s.tau_specforge].map((t) => t.toFixed(3)),
+    ]),
+  ];
+}
+
 /** The page for `renderPage`. */
 export function evaluationPage(
   suites: readonly SuiteSummary[],

@@ -37,7 +37,8 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => safe[c]);
 }
 
-function table(rows: readonly (readonly (string | number)[])[]): string {
+/** A table that scrolls by itself where it is wider than the page; the first row is its heading. */
+export function renderTable(rows: readonly (readonly (string | number)[])[]): string {
   const numeric = numericColumns(rows);
   const cells = (row: readonly (string | number)[], tag: "td" | "th") =>
     row.map((cell, c) =>
@@ -53,7 +54,8 @@ function table(rows: readonly (readonly (string | number)[])[]): string {
 const POLICY =
   "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:";
 
-const STYLE = `
+/** How all pages look. */
+export const STYLE = `
 :root { color-scheme: light dark; --text: #1b1b1b; --soft: #5f6368; --line: #d8dade; --back: #fff; }
 @media (prefers-color-scheme: dark) {
   :root { --text: #e6e6e6; --soft: #a0a4a8; --line: #3a3d41; --back: #17181a; }
@@ -79,13 +81,13 @@ export async function renderPage({ title, lead, sections, environment }: Page): 
     return `<section><h3>${escapeHtml(f.title)}</h3><div class="plot" id="figure${
       drawn.length - 1
     }"></div>` +
-      `<details><summary>numbers</summary>${table(f.table)}</details></section>`;
+      `<details><summary>numbers</summary>${renderTable(f.table)}</details></section>`;
   };
   const body = sections.map(({ heading, text, table: rows, figures = [] }) =>
     [
       `<h2>${escapeHtml(heading)}</h2>`,
       text === undefined ? "" : `<p>${escapeHtml(text)}</p>`,
-      rows === undefined ? "" : table(rows),
+      rows === undefined ? "" : renderTable(rows),
       figures.length > 0 ? `<div class="figures">${figures.map(figure).join("")}</div>` : "",
     ].join("\n")
   ).join("\n");
@@ -102,7 +104,7 @@ export async function renderPage({ title, lead, sections, environment }: Page): 
 <h1>${escapeHtml(title)}</h1><p class="soft">${escapeHtml(lead)}</p>
 ${body}
 <h2>Where this was measured</h2>
-${table([["what", "value"], ...where])}
+${renderTable([["what", "value"], ...where])}
 <script>${plotly.replace(/<\/(?=script)/gi, "<\\/")}</script>
 <script>
 ${json}.forEach((f, i) =>

@@ -16,7 +16,7 @@ Deno.test("the summary's numbers by hand", () => {
   assert.equal(s.prompts, 2);
   assert.equal(s.tokens, 14);
   assert.deepEqual([s.tau_numerator, s.tau_denominator, s.tau], [12, 5, 2.4]);
-  assert.equal(s.tau_upstream, 5);
+  assert.deepEqual([s.tau_upstream, s.tau_vllm, s.tau_specforge], [5, 3, 2.8]);
   assert.equal(s.identical, 2);
   // 12 rounds' time of plain decoding against 5, prefill twice 100 ms beside each.
   assert.ok(Math.abs(s.speedup - 12 / 5) < 1e-9);

@@ -1,6 +1,6 @@
 /** The page of an evaluation: its rows and sections follow from the summaries. */
 import assert from "node:assert/strict";
-import { evaluationPage, summaryRows } from "../../lib/report/evaluation_page.ts";
+import { evaluationPage, summaryRows, tauRows } from "../../lib/report/evaluation_page.ts";
 import { renderPage } from "../../lib/report/page.ts";
 import { NOWHERE, sampleSummary } from "./samples.ts";
 
@@ -11,6 +11,13 @@ Deno.test("a row a suite, intervals in brackets", () => {
     ["suite", "prompts", "tau", "speedup", "plain tok/s", "GRIFFIN tok/s", "identical"],
     ["a", 4, "2.50 [2.25, 2.75]", "1.50 [1.25, 1.81]", "40.0", "60.0", "3/4"],
     ["b", 4, "1.00 [2.25, 2.75]", "1.50 [1.25, 1.81]", "40.0", "60.0", "3/4"],
+  ]);
+});
+
+Deno.test("tau under every definition, to the digit where they differ", () => {
+  assert.deepEqual(tauRows([sampleSummary("a")]), [
+    ["suite", "tau", "published script", "vLLM", "SpecForge"],
+    ["a", "2.500", "2.700", "2.600", "2.550"],
   ]);
 });
 

@@ -14,6 +14,8 @@ export function sampleSummary(suite = "ours", changes: Partial<SuiteSummary> = {
     tau_denominator: 46,
     tau_ci: [2.25, 2.75],
     tau_upstream: 2.7,
+    tau_vllm: 2.6,
+    tau_specforge: 2.55,
     speedup: 1.5,
     speedup_ci: [1.25, 1.8125],
     speedup_with_prefill: 1.4,
