@@ -250,6 +250,15 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/bench/peers.ts": "tests/bench/training_peers_test.ts",
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
   "lib/cli/bench_tree.ts": "measures times; its parts are in tests/bench and tests/eval",
+  "lib/decode/draft.ts": "tests/decode/tree_drafter_test.ts",
+  "lib/decode/drafter.ts": "tests/decode/prompt_lookup_test.ts",
+  "lib/decode/draw_children.ts": "tests/decode/lossless_sampled_test.ts",
+  "lib/decode/sequence.ts": "tests/decode/generate_test.ts",
+  "lib/decode/static_trees.ts": "tests/decode/growth_test.ts",
+  "lib/cli/inspect_data.ts": "tests/cli/inspect_test.ts",
+  "lib/cli/inspect_trace.ts": "tests/report/trace_page_test.ts",
+  "lib/report/trace_viewer.ts": "tests/report/trace_page_test.ts",
+  "lib/cli/bench_speed.ts": "measures times; its parts are in tests/bench",
   "lib/cli/decoding_options.ts": "tests/cli/command_test.ts",
   "lib/model/export_readme.ts": "tests/model/export_test.ts",
   "lib/cli/watch.ts":
@@ -283,6 +292,7 @@ const HOSTS = [
   "huggingface.co",
   "onnxruntime.ai",
   "www.apache.org",
+  "www.w3.org",
 ];
 
 /** What no file may hold, and why. */

@@ -1,13 +1,13 @@
 /**
  * Generating with a tiny random target and a random draft: greedy speculation writes what plain decoding
- * writes, sampled speculation follows the target's distribution, and both end and fail for the same reasons.
- * Losslessness itself is enumerated in `lossless_test.ts`; here the caches and programs take part.
+ * writes, and both end and fail for the same reasons. Losslessness is enumerated in `lossless_test.ts`, and sampled
+ * texts are tested in `goodness_of_fit_test.ts`; here the caches and programs take part.
  */
 import assert from "node:assert/strict";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import { generate, speculate } from "../../lib/decode/generate.ts";
 import { dynamicGrowth, type TreeShape } from "../../lib/decode/growth.ts";
-import { argmax, GREEDY, processLogits, type Sampling } from "../../lib/decode/sample.ts";
+import { argmax, GREEDY, processLogits } from "../../lib/decode/sample.ts";
 import type { GenerateOptions } from "../../lib/decode/sequence.ts";
 import { TargetDecoder } from "../../lib/decode/target.ts";
 import { TreeDrafter } from "../../lib/decode/tree_drafter.ts";
@@ -181,62 +181,6 @@ Deno.test("the draft is handed every row once: the target's features, and the to
   const wanted = naiveTarget(CONFIG, (name) => weights[name], text).features.slice(0, ids.length);
   assertClose(features, wanted.flat(), { what: "features", shape: [ids.length, width], a: 1e-4 });
 });
-
-/** Distribution of tokens 2 and 3 after the prompt, given none: the target's own, from its logits. */
-async function exactPairs(target: TargetDecoder, prompt: Int32Array, sampling: Sampling) {
-  const v = target.target.config.vocabulary;
-  const after = async (tokens: number[]) => {
-    using cache = target.newCache();
-    const p = new Float64Array(v);
-    processLogits(
-      (await target.prefill(Int32Array.of(...prompt, ...tokens), cache)).logits,
-      sampling,
-      p,
-    );
-    return p;
-  };
-  const pairs = new Float64Array(v * v), first = await after([]);
-  for (let a = 0; a < v; a++) {
-    if (first[a] === 0) continue;
-    const second = await after([a]);
-    for (let b = 0; b < v; b++) {
-      if (second[b] === 0) continue;
-      (await after([a, b])).forEach((p, c) => pairs[b * v + c] += first[a] * second[b] * p);
-    }
-  }
-  return pairs;
-}
-
-for (
-  const sampling of [
-    { temperature: 1, topK: 0, topP: 1 },
-    { temperature: 0.7, topK: 4, topP: 0.9 },
-  ]
-) {
-  Deno.test(`sampled speculation follows the target's distribution ${JSON.stringify(sampling)}`, async () => {
-    using decoders = await open();
-    const prompt = Int32Array.of(1, 5, 2, 0),
-      count = 1200,
-      tree = { depth: 2, width: 3, budget: 6 };
-    const wanted = await exactPairs(decoders.target, prompt, sampling);
-    const distance = (found: Float64Array, total: number) =>
-      wanted.reduce((sum, p, i) => sum + Math.abs(p - found[i] / total), 0) / 2;
-    const found = new Float64Array(36);
-    let accepted = 0, rejected = 0;
-    for (let i = 0; i < count; i++) {
-      const options = { tree, sampling, maxTokens: 3, random: random(31, "sample", i) };
-      const { tokens, rounds } = await drafted(decoders, prompt, options);
-      found[tokens[1] * 6 + tokens[2]]++;
-      if (rounds[0].accepted > 0) accepted++;
-      else rejected++;
-    }
-    // Of 1200 draws over 36 cells about 0.07 is expected, and 0.1 almost never.
-    assert.ok(distance(found, count) < 0.1, `total variation ${distance(found, count)}`);
-    assert.ok(accepted > 100 && rejected > 100, `${accepted} accepted, ${rejected} rejected`);
-    const even = new Float64Array(36).fill(1);
-    assert.ok(distance(even, 36) > 0.2, "the target is too even for the test to show anything");
-  });
-}
 
 Deno.test("a seed fixes what is sampled", async () => {
   using decoders = await open();
