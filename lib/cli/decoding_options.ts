@@ -90,6 +90,7 @@ export async function openDecoding(
     repetitionPenalty: options["repetition-penalty"],
   };
   checkSampling(sampling);
+  if (options.tree !== "auto") readGrowth(options); // refused before anything is opened
   const { method, tokens: maxTokens, seed } = options;
   using resources = new DisposableStack();
   const backend = resources.use(await openOnnxBackend());

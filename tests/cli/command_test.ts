@@ -89,9 +89,9 @@ Deno.test("settings of decoding out of range are refused before anything is open
     [["--top-k", "-1"], /--top-k is -1, wanted a whole number from 0/],
     [["--top-p", "0"], /Cannot sample with top-p 0: wanted more than 0 and at most 1/],
     [["--top-p", "1.5"], /Cannot sample with top-p 1.5/],
-    [["--depth", "0"], /--depth is 0, wanted a whole number from 1/],
-    [["--width", "0"], /--width is 0, wanted a whole number from 1/],
-    [["--budget", "1"], /--budget is 1, wanted a whole number from 2/],
+    [["--tree", "8/0/2"], /tree of depth 0: wanted a whole number from 1/],
+    [["--tree", "8/6/0"], /tree of width 0: wanted a whole number from 1/],
+    [["--tree", "1/6/2"], /tree of budget 1: wanted a whole number from 2/],
     [["--tokens", "1"], /--tokens is 1, wanted a whole number from 2/],
   ];
   for (const [args, message] of bad) {

@@ -7,7 +7,7 @@ Deno.test("demo --json prints one object and writes a page", async () => {
   await inFolder(async (folder) => {
     await randomDraft(folder);
     const small = ["--count", "1", "--tokens", "5", "--draft", "draft"];
-    const tree = ["--depth", "2", "--width", "2", "--budget", "4"];
+    const tree = ["--tree", "4/2/2"];
     const args = [...small, ...tree, "--out", "out", "--json"];
     const { code, stdout, stderr } = await runTask(folder, { task: "demo", args });
     assert.equal(code, 0, stderr);
@@ -15,7 +15,7 @@ Deno.test("demo --json prints one object and writes a page", async () => {
     const result = JSON.parse(stdout);
     assert.deepEqual([result.suite, result.prompts, result.identical], ["ours", 1, 1]);
     assert.ok(result.tokens <= 5 && result.tau >= 1 && result.speedup > 0, stdout);
-    assert.deepEqual(result.settings.depth, 2);
+    assert.equal(result.settings.tree, "4/2/2");
     // What people read goes to standard error then.
     assert.match(stderr, /plain +\d/);
     const page = await Deno.readTextFile(join(folder, "out/report.html"));
