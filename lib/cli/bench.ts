@@ -1,4 +1,4 @@
-/** `deno task bench training|decoding|memory|features|tree`: times to compare, with what they are made of. */
+/** `deno task bench training|decoding|memory|features|tree|endurance`: times to compare, with what they are made of. */
 import { join } from "node:path";
 import { existsSync } from "node:fs";
 import { type OnnxBackend, openOnnxBackend } from "../backend/onnx/backend.ts";
@@ -26,6 +26,7 @@ import { timeInTurn } from "../bench/timing.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
 import { readEnvironment } from "../report/environment.ts";
 import { formatTable } from "../report/table.ts";
+import { benchEndurance } from "./bench_endurance.ts";
 import { benchSpeed } from "./bench_speed.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
 import { type Io, runCommand } from "./command.ts";
@@ -218,11 +219,12 @@ async function features(
 await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
-    "memory of a step, where features come from, or trees of all sizes and the one that sizes itself",
+    "memory of a step, where features come from, trees of all sizes and the one that sizes itself, or " +
+    "memory over thousands of decoded tokens",
   options: {
     what: {
       type: "string",
-      choices: ["training", "decoding", "memory", "features", "tree"],
+      choices: ["training", "decoding", "memory", "features", "tree", "endurance"],
       positional: true,
       default: "training",
       describe: "what to measure",
@@ -233,6 +235,7 @@ await runCommand({
     draft: { type: "string", default: "data/draft", describe: "draft folder" },
     data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
     rounds: { type: "integer", minimum: 1, default: 15, describe: "timed runs of each" },
+    total: { type: "integer", minimum: 10, default: 10000, describe: "new tokens (endurance)" },
     measure: { type: "string", describe: "passes,tokens: only this, in this process (memory)" },
     ...TREE_OPTIONS,
   },
@@ -256,6 +259,8 @@ await runCommand({
     ? await memory(shared)
     : what === "features"
     ? await features(backend, shared)
+    : what === "endurance"
+    ? await benchEndurance(backend, { ...shared, signal })
     : await benchTree(backend, { ...shared, signal, environment });
   result({ what, rows, environment });
 });

@@ -50,11 +50,7 @@ export async function* speculateAll(
       `Cannot speculate: the draft reads layers [${taps}], this target decoder taps [${target.taps}]`,
     );
   }
-  if (drafter.budget > target.largestTree) {
-    throw new Error(
-      `Cannot verify trees of ${drafter.budget} nodes: wanted at most ${target.largestTree}`,
-    );
-  }
+  target.checkTree(drafter.budget);
   // What the draft reads of each target row.
   const read = ({ features, tapped }: TargetRows) => taps.length > 0 ? tapped : features;
   let live: Live[] = [], begun = 0;

@@ -80,6 +80,12 @@ export class TargetDecoder implements Disposable {
     return LARGEST;
   }
 
+  /** @throws when a tree has more nodes than one forward verifies. */
+  checkTree(nodes: number): void {
+    if (nodes <= LARGEST) return;
+    throw new Error(`Cannot verify trees of ${nodes} nodes: wanted at most ${LARGEST}`);
+  }
+
   /** An empty cache for one sequence. */
   newCache(): Cache {
     const { config } = this.target;

@@ -73,6 +73,7 @@ export async function* evaluate(
   });
   const questions = encodeSuite(suite, { tokenizer, target: target.target });
   const lengths = questions.map(({ prompt }) => prompt.length);
+  target.checkTree(drafter.budget);
   // A round verifies a tree of any size up to the budget.
   await target.prepare([...sizesUpTo(drafter.budget), ...lengths]);
   await drafter.prepare(lengths);

@@ -8,6 +8,8 @@ import {
   parseOptions,
 } from "../../lib/cli/command.ts";
 import { DECODING_OPTIONS, openDecoding } from "../../lib/cli/decoding_options.ts";
+import { loadSuite } from "../../lib/data/suites.ts";
+import { evaluate } from "../../lib/eval/run.ts";
 
 const OPTIONS = {
   out: { type: "string", default: "runs/x", describe: "a folder" },
@@ -98,6 +100,20 @@ Deno.test("settings of decoding out of range are refused before anything is open
     const open = async () => await openDecoding(parseOptions(DECODING_OPTIONS, args));
     await assert.rejects(open, message, args.join(" "));
   }
+});
+
+Deno.test("--target-bits opens the target as it says, and too large a tree is refused by its size", async () => {
+  for (const [bits, eightBit] of [["8", true], ["32", false]] as const) {
+    const args = ["--method", "plain", "--target-bits", bits];
+    using decoding = await openDecoding(parseOptions(DECODING_OPTIONS, args));
+    assert.equal(decoding.target.target.eightBit, eightBit);
+  }
+  using decoding = await openDecoding(parseOptions(DECODING_OPTIONS, ["--tree", "65/6/10"]));
+  const { target, settings } = decoding, suite = await loadSuite("ours", { count: 1 });
+  await assert.rejects(
+    () => evaluate(target, suite, settings).next(),
+    /Cannot verify trees of 65 nodes: wanted at most 64/,
+  );
 });
 
 Deno.test("an error is one line, with paths from where the task was started", () => {

@@ -90,10 +90,11 @@ Deno.test("a subject changes with each of its parts", () => {
   Object.values(trained.parameters)[0][0] += 1;
   const others = [
     { ...one, target: { identity: "u" } },
+    { ...one, target: { identity: "t", eightBit: true } },
     { ...one, draft: trained },
     { ...one, prompts: [{ ids: Int32Array.of(1) }, { ids: Int32Array.of(2, 3) }] },
     { ...one, settings: { maxTokens: 4 } },
   ];
   assert.equal(recordingSubject(one), recordingSubject({ ...one, draft: tinyDraft() }));
-  assert.equal(new Set([one, ...others].map(recordingSubject)).size, 5);
+  assert.equal(new Set([one, ...others].map(recordingSubject)).size, 6);
 });
