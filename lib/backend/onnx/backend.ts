@@ -144,6 +144,7 @@ export async function openOnnxBackend(
     runner: runtime.name,
     version: runtime.version,
     tensor,
+    shared: tensor,
     compile,
     [Symbol.dispose]: () => runtime[Symbol.dispose](),
   };
