@@ -37,6 +37,8 @@ export interface Executable extends Disposable {
 /** Compiles Programs and makes Tensors. */
 export interface Backend extends Disposable {
   readonly name: string;
+  /** Does the host see the memory of its tensors? */
+  readonly hostVisible: boolean;
   /** A tensor over host data; CPU backends take the array over without copying. */
   tensor(data: HostArray, shape: Shape): Tensor;
   /** An input that the host goes on writing: every run sees what is in its `host` array by then. */

@@ -335,6 +335,7 @@ export function referenceBackend(): ReferenceBackend {
   };
   return {
     name: "reference",
+    hostVisible: true,
     tensor,
     shared: tensor,
     exact: (data, shape) => new ReferenceTensor(data, shape, "f32"),

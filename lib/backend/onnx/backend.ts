@@ -141,6 +141,7 @@ export async function openOnnxBackend(
 
   return {
     name: `onnx (${runtime.name})`,
+    hostVisible: true,
     runner: runtime.name,
     version: runtime.version,
     tensor,

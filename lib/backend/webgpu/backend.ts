@@ -147,6 +147,7 @@ export async function openWebGpuBackend({ gpu }: { gpu?: GPU } = {}): Promise<We
   const opened = await openDevice({ gpu }), memory = new DeviceMemory(opened);
   return {
     name: "webgpu",
+    hostVisible: false,
     adapter: opened.description,
     device: opened.device,
     get bytes() {

@@ -2,6 +2,7 @@
  * Opens an adapter and its device: which limits and features are asked for, and what is said when that fails or the
  * device is lost. It knows no program. Used by `backend.ts` and by the doctor.
  */
+import { tmpdir } from "node:os";
 
 /** An opened device. */
 export interface OpenedDevice {
@@ -22,6 +23,19 @@ const LIMITS = [
   "maxComputeInvocationsPerWorkgroup",
 ] as const;
 
+/** The first adapter. Drivers on Linux without a desktop complain about a folder that they then do not need. */
+export async function requestAdapter(
+  { gpu = navigator.gpu }: { gpu?: GPU } = {},
+): Promise<GPUAdapter | null> {
+  if (gpu === navigator.gpu && Deno.build.os === "linux") {
+    const { state } = Deno.permissions.querySync({ name: "env" });
+    if (state === "granted" && !Deno.env.has("XDG_RUNTIME_DIR")) {
+      Deno.env.set("XDG_RUNTIME_DIR", tmpdir());
+    }
+  }
+  return await gpu.requestAdapter({ powerPreference: "high-performance" });
+}
+
 /** The adapter's name, as its driver gives it. */
 export function describeAdapter({ info }: GPUAdapter): string {
   return info.description ||
@@ -38,7 +52,7 @@ export async function openDevice(
       "Cannot open WebGPU: this runtime has no navigator.gpu; wanted Deno 2.9 or newer",
     );
   }
-  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  const adapter = await requestAdapter({ gpu });
   if (adapter === null) {
     throw new Error(
       "Cannot open WebGPU: found no adapter; wanted a GPU with a Vulkan, Metal or DirectX 12 driver " +
@@ -63,4 +77,27 @@ export async function openDevice(
     failure ??= (event as GPUUncapturedErrorEvent).error.message;
   });
   return { adapter, device, description, failure: () => failure };
+}
+
+/** Features that kernels could use. Some are granted though the adapter does not list them: asking is the test. */
+const FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
+
+/** Which features a device is given. */
+export async function probeFeatures(
+  { gpu = navigator.gpu }: { gpu?: GPU } = {},
+): Promise<string[]> {
+  const granted: string[] = [];
+  for (const feature of FEATURES) {
+    try {
+      const adapter = await requestAdapter({ gpu });
+      const device = await adapter!.requestDevice({
+        requiredFeatures: [feature as GPUFeatureName],
+      });
+      device.destroy();
+      granted.push(feature);
+    } catch {
+      continue; // refused: that is the answer
+    }
+  }
+  return granted;
 }

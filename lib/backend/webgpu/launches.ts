@@ -121,7 +121,7 @@ function softmax(
 }
 
 function attend(n: Node<"treeAttention">, inputs: readonly Expression[], l: Lowering): Slot[] {
-  const given = inputs.map((x) => loadAll(l.materialise(x, "attention")));
+  const given = inputs.map((x) => l.inMemory(x, "attention"));
   const [qkv, oldKeys, oldValues, length, positions, bias, cos, sin] = given;
   const [batch, rows] = qkv.shape, [, , capacity, headSize] = oldKeys.shape;
   const sizes = { batch, rows, capacity, headSize, ...n.attrs };
@@ -224,10 +224,10 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
   adamw: (n, [parameter, gradient, first, second, schedule], l) => {
     const states = [parameter, first, second].map((x, i) => l.state(x, "pmv"[i]));
     const [g] = l.fitting([gradient], "gradient");
-    const lean = g.slots.size + 4 > l.limits.bindings ? loadAll(l.materialise(g, "gradient")) : g;
+    const lean = g.slots.size + 4 > l.limits.bindings ? l.inMemory(g, "gradient") : g;
     l.launch(adamwKernel({ ...n.attrs, count: sizeOf(n.shape) }), (bindings) => [
       flatFunction("gradient", lean, bindings),
-      flatFunction("schedule_at", loadAll(l.materialise(schedule, "schedule")), bindings),
+      flatFunction("schedule_at", l.inMemory(schedule, "schedule"), bindings),
       ...states.flatMap((slot, i) => {
         const name = bindings.name(slot, { writes: true });
         return [

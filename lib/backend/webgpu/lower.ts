@@ -101,9 +101,15 @@ export class Lowering {
     return slot;
   }
 
+  /** The value read from memory. */
+  inMemory(x: Expression, label: string): Expression {
+    // A slot may have another shape than the value: reshaping costs nothing.
+    return loadAll(this.materialise(x, label), x.shape);
+  }
+
   /** The value in memory where computing it again would cost more than `cost` operations an element. */
   settled(x: Expression, { cost, label }: { cost: number; label: string }): Expression {
-    return x.cost > cost ? loadAll(this.materialise(x, label)) : x;
+    return x.cost > cost ? this.inMemory(x, label) : x;
   }
 
   /** A slot of its own that starts with the value of `x` and is changed in place. */
@@ -121,7 +127,7 @@ export class Lowering {
     while (count() > this.limits.bindings - 1) {
       const most = fitted.reduce((a, x, i) => x.slots.size > fitted[a].slots.size ? i : a, 0);
       if (fitted[most].slots.size <= 1) break;
-      fitted[most] = loadAll(this.materialise(fitted[most], label));
+      fitted[most] = this.inMemory(fitted[most], label);
     }
     return fitted;
   }
@@ -134,7 +140,7 @@ export class Lowering {
     const parts = [xs.slice(0, half), xs.slice(half)].map((part) => {
       const size = part.reduce((sum, x) => sum + x.shape[axis], 0);
       const shape = n.shape.with(axis, size);
-      return loadAll(this.materialise(this.concat({ ...n, shape }, part), "concat"));
+      return this.inMemory(this.concat({ ...n, shape }, part), "concat");
     });
     return movement.concat(n, parts);
   }
@@ -167,7 +173,7 @@ function express(n: Node, inputs: readonly Expression[], l: Lowering): Expressio
   if (isOp(n, "concat")) return l.concat(n, inputs);
   // A long chain that would be computed again for every repetition becomes memory first.
   const xs = inputs.map((x) =>
-    REPEATS.has(n.op) && x.cost >= 4 && repetition(n, x) >= 8 ? loadAll(l.materialise(x, n.op)) : x
+    REPEATS.has(n.op) && x.cost >= 4 && repetition(n, x) >= 8 ? l.inMemory(x, n.op) : x
   );
   return rule(n as never, l.fitting(xs, n.op));
 }
@@ -204,7 +210,7 @@ export function lower(program: Program, limits: LowerLimits): Lowered {
     let x = express(n, inputs, l);
     const shared = (counts.get(`${n.id} 0`) ?? 0) > 1 && x.cost > 0;
     const full = x.slots.size > limits.bindings - 2;
-    if (shared || full || x.cost > LONGEST_CHAIN) x = loadAll(l.materialise(x, n.op));
+    if (shared || full || x.cost > LONGEST_CHAIN) x = l.inMemory(x, n.op);
     values.set(n, [x]);
   }
   const finish = (nodes: Readonly<Record<string, Node>>) =>
