@@ -1,6 +1,7 @@
-// Product of few rows: y[b, m, n] = ALPHA * sum over k of a_at(b, m, k) * b_at(b, k, n), for M of at most 8.
+// Product of few rows: y[b, m, n] = ALPHA * sum over k of a[b, m, k] * b[b, k, n], for M of at most 8.
 //
-// Declared by the launcher: BATCH, M, N, K, ALPHA, LANES; a_at, b_at, put(position, v).
+// Declared by the launcher: BATCH, M, N, K, ALPHA, LANES; a_row(b, m, k), b_column(b, k, n): four values along k;
+// put(position, v).
 // Decoding multiplies a few rows by matrices that are read once: what counts is reading b in its own order. LANES
 // threads share a column (16 where b lies along k, 1 where it lies along n); all M sums of the column stay in
 // registers, so that b is read once whatever M is.
@@ -17,10 +18,10 @@ fn main(
   let b = group.y;
   var sums: array<f32, M>;
   if (n < N) {
-    for (var k = lane; k < K; k += LANES) {
-      let w = b_at(b, k, n);
+    for (var k = lane * 4u; k < K; k += LANES * 4u) {
+      let w = b_column(b, k, n);
       for (var m = 0u; m < M; m++) {
-        sums[m] = fma(a_at(b, m, k), w, sums[m]);
+        sums[m] += dot(a_row(b, m, k), w);
       }
     }
   }

@@ -12,7 +12,6 @@ import {
 } from "../../graph/node.ts";
 import { reduceKernel } from "../../../kernels/fold.ts";
 import { adamwKernel, cacheRowsKernel, treeAttentionKernel } from "../../../kernels/in_place.ts";
-import { productKernel } from "../../../kernels/matmul.ts";
 import {
   crossEntropyKernel,
   rmsNormKernel,
@@ -21,6 +20,7 @@ import {
   topKKernel,
 } from "../../../kernels/rows.ts";
 import type { Lowering } from "./lower.ts";
+import { launchProduct } from "./product.ts";
 import { type Bindings, type Expression, functionOf, loadAll, type Slot } from "./writer.ts";
 
 type Launch<O extends keyof OpAttrs> = (
@@ -52,37 +52,6 @@ const rowsOf = (x: Expression) => {
   const length = x.shape[x.shape.length - 1] ?? 1;
   return { rows: sizeOf(x.shape) / length, length };
 };
-
-/** Weights that are unpacked while they are multiplied; any other computed operand becomes memory first. */
-function operand(x: Expression, l: Lowering): Expression {
-  const packed = [...x.slots].some((slot) => slot.dtype === "u8");
-  return l.settled(x, { cost: packed ? 4 : 0, label: "operand" });
-}
-
-function product(n: Node<"matmul">, inputs: readonly Expression[], l: Lowering): Slot[] {
-  const [a, b] = l.fitting(inputs.map((x) => operand(x, l)), "operand");
-  const { transA, transB, alpha } = n.attrs, lead = n.shape.slice(0, -2);
-  const [m, cols] = n.shape.slice(-2), k = a.shape[a.shape.length - (transA ? 2 : 1)];
-  const out: Slot = { shape: n.shape, dtype: "f32", label: "matmul" };
-  const kernel = productKernel({
-    ...{ batch: sizeOf(lead), m, n: cols, k, alpha },
-    ...{ aAlongK: !transA, bAlongK: transB },
-  });
-  l.launch(kernel, (bindings) => [
-    functionOf("a_at", a, {
-      parameters: ["b", "m", "k"],
-      bindings,
-      index: (w) => [...w.split("b", lead), ...(transA ? ["k", "m"] : ["m", "k"])],
-    }),
-    functionOf("b_at", b, {
-      parameters: ["b", "k", "n"],
-      bindings,
-      index: (w) => [...w.split("b", lead), ...(transB ? ["n", "k"] : ["k", "n"])],
-    }),
-    putInto(out, bindings),
-  ]);
-  return [out];
-}
 
 function fold(n: Node<"reduce">, [x]: readonly Expression[], l: Lowering): Slot[] {
   const { fn, axes } = n.attrs, shape = x.shape;
@@ -174,7 +143,7 @@ type Native = "softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAtten
 
 /** Kernels by op. */
 export const launches: { [O in Launched | Native]: Launch<O> } = {
-  matmul: product,
+  matmul: launchProduct,
   reduce: fold,
   scatterAdd: (n, [ids, values], l) => {
     const count = sizeOf(ids.shape), width = sizeOf(n.shape.slice(1));

@@ -4,7 +4,15 @@
  */
 import { type Node, type Shape, sizeOf } from "../../graph/node.ts";
 import { atRepeated } from "./elementwise.ts";
-import { type Expression, literal, loadAll, type Slot, type Writer } from "./writer.ts";
+import {
+  type Expression,
+  literal,
+  loadAll,
+  type Slot,
+  stridesOf,
+  type View,
+  type Writer,
+} from "./writer.ts";
 
 /** Runs of dimensions of two shapes that hold the same elements: [from, to) in each. */
 export function regroup(
@@ -42,8 +50,42 @@ function reshaped(x: Expression, shape: Shape): Expression {
     });
     return x.at(w, inner);
   };
-  const flat = x.flat?.bind(x);
+  const flat = x.flat?.bind(x), view = reshapedView(x, shape);
+  if (view !== undefined) return { ...viewed(view, shape), ...(flat && { flat }) };
   return { shape, dtype: x.dtype, cost: x.cost, slots: x.slots, at, ...(flat && { flat }) };
+}
+
+/** A view as an expression. */
+function viewed(view: View, shape: Shape): Expression {
+  const { slot, strides, offset } = view;
+  const at = (w: Writer, index: readonly string[]) =>
+    w.load(slot, index.reduce((sum, i, d) => w.plus(sum, w.times(i, strides[d])), `${offset}u`));
+  return { shape, dtype: slot.dtype, cost: 0, slots: new Set([slot]), at, view };
+}
+
+/** The view of another shape, where its dimensions still have strides. */
+function reshapedView({ view, shape: from }: Expression, shape: Shape): View | undefined {
+  if (view === undefined) return undefined;
+  const strides: number[] = [];
+  for (const { from: [i, j], to: [p, q] } of regroup(from, shape)) {
+    const old = from.slice(i, j), steps = view.strides.slice(i, j);
+    const real = old.map((_, d) => d).filter((d) => old[d] !== 1);
+    const nested = real.every((d, r) =>
+      r + 1 >= real.length || steps[d] === steps[real[r + 1]] * old[real[r + 1]]
+    );
+    if (!nested) return undefined;
+    const last = real.length === 0 ? 0 : steps[real.at(-1)!];
+    strides.push(...stridesOf(shape.slice(p, q)).map((s) => s * last));
+  }
+  return { ...view, strides };
+}
+
+function broadcastView(shape: Shape, { view, shape: from }: Expression): Expression {
+  const lead = shape.length - from.length;
+  const strides = shape.map((_, d) =>
+    d < lead || from[d - lead] === 1 ? 0 : view!.strides[d - lead]
+  );
+  return viewed({ ...view!, strides }, shape);
 }
 
 /** An expression that reads another one elsewhere. */
@@ -76,11 +118,23 @@ export const movement: {
   reshape: (n, [x]) => reshaped(x, n.shape),
   transpose: (n, [x]) => {
     const { perm } = n.attrs;
+    if (x.view !== undefined) {
+      const { view } = x;
+      return viewed({ ...view, strides: perm.map((p) => view.strides[p]) }, n.shape);
+    }
     return elsewhere(n, x, (w, index) => x.at(w, x.shape.map((_, d) => index[perm.indexOf(d)])));
   },
-  broadcast: (n, [x]) => elsewhere(n, x, (w, index) => atRepeated(w, x, index)),
+  broadcast: (n, [x]) =>
+    x.view !== undefined
+      ? broadcastView(n.shape, x)
+      : elsewhere(n, x, (w, index) => atRepeated(w, x, index)),
   slice: (n, [x]) => {
     const { starts } = n.attrs;
+    if (x.view !== undefined) {
+      const { view } = x;
+      const offset = starts.reduce((sum, s, d) => sum + s * view.strides[d], view.offset);
+      return viewed({ ...view, offset }, n.shape);
+    }
     return elsewhere(n, x, (w, index) => x.at(w, index.map((i, d) => w.plus(i, starts[d]))));
   },
   pad: (n, [x]) => {

@@ -25,23 +25,24 @@ export function bytesOf({ shape, dtype }: { shape: Shape; dtype: DType }): numbe
 
 /** The slots that one shader binds, in binding order. */
 export class Bindings {
-  readonly list: { slot: Slot; writes: boolean }[] = [];
+  readonly list: { slot: Slot; writes: boolean; vectors: boolean }[] = [];
 
-  /** The shader's name of a slot. */
-  name(slot: Slot, { writes = false } = {}): string {
+  /** The shader's name of a slot; its elements are vectors of four if any use wants them so. */
+  name(slot: Slot, { writes = false, vectors = false } = {}): string {
     let at = this.list.findIndex((b) => b.slot === slot);
-    if (at < 0) at = this.list.push({ slot, writes }) - 1;
-    if (writes) this.list[at] = { slot, writes };
+    if (at < 0) at = this.list.push({ slot, writes, vectors }) - 1;
+    const found = this.list[at];
+    this.list[at] = { slot, writes: writes || found.writes, vectors: vectors || found.vectors };
     return `b${at}`;
   }
 
   /** Declarations of all that was named so far. */
   get text(): string {
-    return this.list.map(({ slot, writes }, i) =>
-      `@group(0) @binding(${i}) var<storage, ${writes ? "read_write" : "read"}> b${i}: array<${
-        STORED[slot.dtype]
-      }>; // ${slot.label} [${slot.shape}]`
-    ).join("\n");
+    return this.list.map(({ slot, writes, vectors }, i) => {
+      const access = writes ? "read_write" : "read", type = vectors ? "vec4f" : STORED[slot.dtype];
+      const text = `@group(0) @binding(${i}) var<storage, ${access}> b${i}: array<${type}>;`;
+      return `${text} // ${slot.label} [${slot.shape}]`;
+    }).join("\n");
   }
 }
 
@@ -110,6 +111,20 @@ export class Writer {
   }
 }
 
+/** A slot seen through strides: element [i, j, ..] lies at offset + i * strides[0] + j * strides[1] + .. */
+export interface View {
+  readonly slot: Slot;
+  readonly strides: readonly number[];
+  readonly offset: number;
+}
+
+/** Strides of a shape whose elements lie row by row. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = shape.map(() => 1);
+  for (let d = shape.length - 2; d >= 0; d--) strides[d] = strides[d + 1] * shape[d + 1];
+  return strides;
+}
+
 /** A value that is computed where it is read: its text at an index. */
 export interface Expression {
   readonly shape: Shape;
@@ -123,6 +138,8 @@ export interface Expression {
   flat?(w: Writer, position: string): string;
   /** Set when this is all of a slot in its own order. */
   readonly whole?: Slot;
+  /** Set when this is memory seen through strides. */
+  readonly view?: View;
 }
 
 /** All of a slot, as it lies. */
@@ -135,6 +152,7 @@ export function loadAll(slot: Slot, shape: Shape = slot.shape): Expression {
     at: (w, index) => w.load(slot, w.flat(index, shape)),
     flat: (w, position) => w.load(slot, position),
     whole: slot,
+    view: { slot, strides: stridesOf(shape), offset: 0 },
   };
 }
 
