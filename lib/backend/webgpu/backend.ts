@@ -58,6 +58,25 @@ class BoundDispatch {
   }
 }
 
+/** Does what needs the device's consent. @throws what the device says against it. */
+async function checked<T>(memory: DeviceMemory, make: () => T): Promise<T> {
+  const { device } = memory;
+  device.pushErrorScope("out-of-memory");
+  device.pushErrorScope("validation");
+  let result: T | undefined, thrown: unknown;
+  try {
+    result = make();
+  } catch (error) {
+    thrown = error;
+  }
+  // Both at once: another program may be compiled while this one waits.
+  const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
+  if (thrown !== undefined) throw thrown;
+  const problem = errors.find((error) => error !== null);
+  if (problem === undefined) return result!;
+  throw new Error(`Cannot compile a program on ${memory.description}: ${problem!.message}`);
+}
+
 async function compile(
   program: Program,
   { memory, weights }: { memory: DeviceMemory; weights: Params },
@@ -69,39 +88,31 @@ async function compile(
   const boundInputs = Object.fromEntries(Object.keys(bound).map((n) => [n, program.inputs[n]]));
   checkInputs({ ...program, inputs: boundInputs }, bound);
 
-  device.pushErrorScope("out-of-memory");
-  device.pushErrorScope("validation");
-  const lowered = lower(program, { bindings: device.limits.maxStorageBuffersPerShaderStage });
-  const { operations, aliases, places, blocks } = plan(lowered);
-  const buffers = new Map<Slot, GPUBuffer>(), owned: Disposable[] = [];
-  const own = (tensor: DeviceTensor) => {
-    owned.push(tensor);
-    return tensor;
-  };
-  for (const [slot, data] of lowered.constants) {
-    buffers.set(slot, own(placed(memory, data, slot.shape)).buffer);
-  }
-  const pool = blocks.map((bytes) => memory.buffer(bytes, "a temporary"));
-  for (const [slot, place] of places) buffers.set(slot, pool[place]);
-  const outputs: Params = {}, made = new Map<Slot, DeviceTensor>();
-  for (const [name, slot] of Object.entries(lowered.outputs)) {
-    const { shape, dtype } = program.outputs[name];
-    if (!made.has(slot)) made.set(slot, own(new DeviceTensor(memory, slot.shape, slot.dtype)));
-    const { buffer } = made.get(slot)!;
-    buffers.set(slot, buffer);
-    outputs[name] = new DeviceTensor(memory, shape, dtype, { buffer });
-  }
-  const bounds = operations.map((o) => isCopy(o) ? o : new BoundDispatch(memory, o));
-  const invalid = await device.popErrorScope(), full = await device.popErrorScope();
-  const dispose = () => {
-    for (const tensor of owned) tensor[Symbol.dispose]();
-    for (const buffer of pool) memory.free(buffer);
-  };
-  const problem = full ?? invalid;
-  if (problem !== null) {
-    dispose();
-    throw new Error(`Cannot compile a program on ${memory.description}: ${problem.message}`);
-  }
+  using resources = new DisposableStack();
+  const { lowered, operations, aliases, buffers, outputs } = await checked(memory, () => {
+    const lowered = lower(program, { bindings: device.limits.maxStorageBuffersPerShaderStage });
+    const { places, blocks, ...order } = plan(lowered);
+    const buffers = new Map<Slot, GPUBuffer>();
+    for (const [slot, data] of lowered.constants) {
+      buffers.set(slot, resources.use(placed(memory, data, slot.shape)).buffer);
+    }
+    const pool = blocks.map((bytes) =>
+      resources.adopt(memory.buffer(bytes, "a temporary"), (buffer) => memory.free(buffer))
+    );
+    for (const [slot, place] of places) buffers.set(slot, pool[place]);
+    const outputs: Params = {};
+    for (const [name, slot] of Object.entries(lowered.outputs)) {
+      if (!buffers.has(slot)) {
+        const made = resources.use(new DeviceTensor(memory, slot.shape, slot.dtype));
+        buffers.set(slot, made.buffer);
+      }
+      const { shape, dtype } = program.outputs[name];
+      outputs[name] = new DeviceTensor(memory, shape, dtype, { buffer: buffers.get(slot) });
+    }
+    const operations = order.operations.map((o) => isCopy(o) ? o : new BoundDispatch(memory, o));
+    return { lowered, operations, aliases: order.aliases, buffers, outputs };
+  });
+  const owned = resources.move();
 
   function encode(inputs: Params): void {
     checkInputs(program, inputs, bound);
@@ -115,7 +126,7 @@ async function compile(
     const bufferOf = (slot: Slot) => given.get(aliases.get(slot) ?? slot) ?? buffers.get(slot)!;
     const encoder = device.createCommandEncoder();
     let pass: GPUComputePassEncoder | undefined;
-    for (const o of bounds) {
+    for (const o of operations) {
       if (o instanceof BoundDispatch) {
         pass ??= encoder.beginComputePass();
         o.encode(pass, bufferOf);
@@ -135,7 +146,7 @@ async function compile(
       encode(inputs);
       return outputs;
     },
-    [Symbol.dispose]: dispose,
+    [Symbol.dispose]: () => owned.dispose(),
   };
 }
 
