@@ -62,6 +62,8 @@ export {
   zeros,
 } from "./backend/backend.ts";
 export { type OnnxBackend, openOnnxBackend } from "./backend/onnx/backend.ts";
+export { type Device, device, openBackend } from "./backend/choose.ts";
+export { openWebGpuBackend, type WebGpuBackend } from "./backend/webgpu/backend.ts";
 export { referenceBackend } from "./backend/reference.ts";
 
 // Models and their files.

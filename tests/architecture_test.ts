@@ -170,7 +170,7 @@ Deno.test("arrows: of the contract, models take types and zeros, nothing that ru
 
 Deno.test("arrows: only tasks, tests and lib/mod.ts know the backends themselves", () => {
   const backends = ["lib/backend/onnx", "lib/backend/reference.ts", "lib/backend/webgpu"];
-  const mayKnow = ["lib/cli", "lib/mod.ts", "tests", ...backends];
+  const mayKnow = ["lib/cli", "lib/mod.ts", "lib/backend/choose.ts", "tests", ...backends];
   const wrong = ARROWS.filter(({ file, to }) =>
     backends.some((b) => isIn(to, b)) && !mayKnow.some((place) => isIn(file, place))
   );
@@ -244,6 +244,13 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/backend/onnx/lower.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/protobuf.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/runtime.ts": "tests/backend/agreement_test.ts",
+  ...Object.fromEntries(
+    ["elementwise", "launches", "lower", "product", "tensors", "device"].map((name) => [
+      `lib/backend/webgpu/${name}.ts`,
+      "tests/backend/agreement_test.ts",
+    ]),
+  ),
+  "lib/cli/doctor.ts": "prints what tests/backend/choose_test.ts tests",
   "lib/data/function_heads.ts": "tests/data/prompts_test.ts",
   "lib/data/shards.ts": "tests/data/features_test.ts",
   "lib/data/word_problems.ts": "tests/data/prompts_test.ts",

@@ -3,13 +3,12 @@
  * the definition that every other backend is tested against, so it is written to be read, not to be quick;
  * use it at the size of tests. Next on the walk: `onnx/lower.ts`, the same table in ONNX.
  */
-import { expand, isComposite } from "../graph/composites.ts";
+import { flatten } from "../graph/flatten.ts";
 import {
   type BinaryFn,
   type CompareFn,
   type DType,
   type HostArray,
-  isOp,
   type Node,
   type PrimitiveName,
   sameShape,
@@ -18,7 +17,7 @@ import {
   sizeOf,
   type UnaryFn,
 } from "../graph/node.ts";
-import { type Program, topological } from "../graph/program.ts";
+import type { Program } from "../graph/program.ts";
 import { type Backend, checkInputs, type Executable, type Params, type Tensor } from "./backend.ts";
 
 /** Value of a node from the values of its inputs; `given` finds the program's inputs by name. */
@@ -220,26 +219,6 @@ const table: { [O in PrimitiveName]: Rule<O> } = {
   },
 };
 
-/** Primitives only, in order, and for each node of the program the primitives that hold its results. */
-function flatten(program: Program): { steps: Node[]; results: Map<Node, Node[]> } {
-  const steps: Node[] = [], results = new Map<Node, Node[]>();
-  const visit = (n: Node): void => {
-    if (results.has(n)) return;
-    if (isOp(n, "pick")) {
-      results.set(n, [results.get(n.inputs[0])![n.attrs.index]]);
-    } else if (isComposite(n.op)) {
-      const parts = expand(n);
-      topological(parts, new Set(n.inputs)).forEach(visit);
-      results.set(n, parts.map((p) => results.get(p)![0]));
-    } else {
-      steps.push(n);
-      results.set(n, [n]);
-    }
-  };
-  program.order.forEach(visit);
-  return { steps, results };
-}
-
 function hostArray(dtype: DType, values: Float64Array): HostArray {
   if (dtype === "f32") return Float32Array.from(values);
   return dtype === "i32" ? Int32Array.from(values) : Uint8Array.from(values);
@@ -329,7 +308,7 @@ function compile(program: Program, weights: Params): ReferenceExecutable {
     checkInputs(program, inputs, bound);
     const given = (name: string) => exactValues(name, bound[name] ?? inputs[name]);
     const values = new Map<Node, Float64Array>(),
-      valueOf = (n: Node) => values.get(results.get(n)![0])!;
+      valueOf = (n: Node) => values.get(results.get(n)![0].step)!;
     for (const n of steps) {
       const rule = table[n.op as PrimitiveName] as Rule<PrimitiveName>;
       values.set(n, rule(n as Node<PrimitiveName>, n.inputs.map(valueOf), given));
@@ -350,16 +329,15 @@ function compile(program: Program, weights: Params): ReferenceExecutable {
 
 /** The float64 interpreter as a backend. Needs nothing; there is always one. */
 export function referenceBackend(): ReferenceBackend {
+  const tensor = (data: HostArray, shape: Shape) => {
+    const dtype = data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u8";
+    return new ReferenceTensor(data, shape, dtype);
+  };
   return {
     name: "reference",
-    tensor: (data, shape) => {
-      const dtype = data instanceof Float32Array
-        ? "f32"
-        : data instanceof Int32Array
-        ? "i32"
-        : "u8";
-      return new ReferenceTensor(data, shape, dtype);
-    },
+    hostVisible: true,
+    tensor,
+    shared: tensor,
     exact: (data, shape) => new ReferenceTensor(data, shape, "f32"),
     // deno-lint-ignore require-await
     compile: async (program, { weights = {} } = {}) => compile(program, weights),

@@ -1,6 +1,6 @@
 /** Options that tasks which decode have in common, and what they open from them. */
 import { knownCosts } from "../bench/costs.ts";
-import { openOnnxBackend } from "../backend/onnx/backend.ts";
+import { type Device, DEVICES, openBackend } from "../backend/choose.ts";
 import { type Drafter, NO_DRAFTER } from "../decode/drafter.ts";
 import { chainGrowth, dynamicGrowth, fromAuthorsFlags, staticGrowth } from "../decode/growth.ts";
 import { promptLookup } from "../decode/prompt_lookup.ts";
@@ -17,6 +17,14 @@ import { TreeDrafter } from "../decode/tree_drafter.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Values } from "./command.ts";
+
+/** Where programs run. */
+export const DEVICE_OPTION = {
+  type: "string",
+  choices: DEVICES,
+  default: "cpu",
+  describe: "cpu: ONNX Runtime; webgpu: our kernels on a GPU; auto: a GPU where there is one",
+} as const;
 
 /** Declared options. */
 export const DECODING_OPTIONS = {
@@ -62,11 +70,12 @@ export const DECODING_OPTIONS = {
     default: -6,
     describe: "stop growing where no path has this log-probability",
   },
+  device: DEVICE_OPTION,
   "draft-bits": {
     type: "string",
-    choices: ["8", "32"],
-    default: "8",
-    describe: "draft's matrices",
+    choices: ["auto", "8", "32"],
+    default: "auto",
+    describe: "draft's matrices; auto: 8 on the CPU, 32 on a GPU",
   },
   "target-bits": {
     type: "string",
@@ -93,7 +102,9 @@ export async function openDecoding(
   if (options.tree !== "auto") readGrowth(options); // refused before anything is opened
   const { method, tokens: maxTokens, seed } = options;
   using resources = new DisposableStack();
-  const backend = resources.use(await openOnnxBackend());
+  const { backend, kind, reason } = await openBackend(options.device as Device);
+  resources.use(backend);
+  if (options.device !== "cpu") say(`device: ${reason}`);
   const loaded = await loadTarget(options.target, {
     backend,
     eightBit: options["target-bits"] === "8",
@@ -103,8 +114,9 @@ export async function openDecoding(
     ? await readDraft(options.draft, { target: loaded })
     : undefined;
   const target = resources.use(new TargetDecoder(loaded, { backend, taps: draft?.config.taps }));
-  const eightBit = options["draft-bits"] === "8",
-    automatic = method === "tree" && options.tree === "auto";
+  const bits = options["draft-bits"],
+    eightBit = bits === "8" || (bits === "auto" && kind === "cpu");
+  const automatic = method === "tree" && options.tree === "auto";
   let drafter: Drafter = method === "lookup" ? promptLookup() : NO_DRAFTER,
     costs: Costs | undefined;
   if (draft !== undefined) {

@@ -1,7 +1,7 @@
 /** `deno task train`: a draft, step by step, from shards made by `deno task data`. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { openOnnxBackend } from "../backend/onnx/backend.ts";
+import { type Device, openBackend } from "../backend/choose.ts";
 import { openExamples } from "../data/features.ts";
 import { onlineExamples } from "../data/online.ts";
 import { decodePrompts, estimateTau, promptsOf } from "../eval/tau.ts";
@@ -14,6 +14,7 @@ import { checkRecipe } from "../train/recipe.ts";
 import { trainSteps } from "../train/steps.ts";
 import { frequentTokens } from "../train/vocabulary.ts";
 import { runCommand } from "./command.ts";
+import { DEVICE_OPTION } from "./decoding_options.ts";
 import { Progress } from "./progress.ts";
 import { draftConfigOf, recipesOf, TRAINING_OPTIONS } from "./training_options.ts";
 import { openWatchers, WATCHING_OPTIONS } from "./watchers.ts";
@@ -51,6 +52,7 @@ await runCommand({
       default: "disk",
       describe: "features as stored, or computed by the target while training",
     },
+    device: DEVICE_OPTION,
     limit: { type: "integer", minimum: 1, describe: "train on the first examples only [all]" },
     ...TRAINING_OPTIONS,
     ...WATCHING_OPTIONS,
@@ -67,7 +69,10 @@ await runCommand({
 }, async (options, { say, result, signal }) => {
   const out = options.out ?? join("runs", options.preset);
   const recipes = recipesOf(options);
-  using backend = await openOnnxBackend();
+  const { backend, reason } = await openBackend(options.device as Device);
+  using resources = new DisposableStack();
+  resources.use(backend);
+  if (options.device !== "cpu") say(`device: ${reason}`);
   const target = await loadTarget(options.target, { backend });
   const config = draftConfigOf(options, target);
   checkDraftConfig(config);

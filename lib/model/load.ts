@@ -5,8 +5,8 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Backend, Params } from "../backend/backend.ts";
-import { sameShape, type Shape, sizeOf } from "../graph/node.ts";
+import type { Backend, Params, Tensor } from "../backend/backend.ts";
+import { type HostArray, sameShape, type Shape, sizeOf } from "../graph/node.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
 import {
@@ -127,14 +127,16 @@ export function placeTarget(
   const weights: Params = {}, matrices = eightBit ? targetMatrices(config) : {};
   const block = quantBlock(matrices), head = "lm_head.weight";
   if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
+  let embedding: Float32Array | undefined;
   for (const [name, shape] of Object.entries(targetShapes(config))) {
     const values = read(name, shape);
+    embedding ??= values; // the first one, and the tied head's
     if (name in matrices) {
       Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
     } else weights[name] = backend.tensor(values, shape);
   }
   if (eightBit && config.tied) {
-    const values = weights["model.embed_tokens.weight"].host as Float32Array;
+    const values = embedding!;
     Object.assign(weights, placeQuantized(head, values, { shape: matrices[head], block, backend }));
   }
   return weights;
@@ -167,13 +169,19 @@ export async function loadTarget(
   return { folder, config, weights, eightBit, identity: await hashWeights(file.path) };
 }
 
+/** @throws where a device holds the values. */
+function onHost(tensor: Tensor, name: string): HostArray {
+  if (tensor.host !== undefined) return tensor.host;
+  throw new Error(`Cannot convert ${name}: a device holds it; wanted 32 bits there, or the CPU`);
+}
+
 /** The embedding and LM head of a target, which its draft shares; a head that is there in 8 bits only is unpacked. */
 export function sharedHead({ config, weights }: Target, { backend }: { backend: Backend }): Params {
   const embedding = weights["model.embed_tokens.weight"], name = "lm_head.weight";
   const head = config.tied ? embedding : weights[name] ?? backend.tensor(
     dequantize({
-      packed: weights[`${name}.packed`].host as Uint8Array,
-      scales: weights[`${name}.scales`].host as Float32Array,
+      packed: onHost(weights[`${name}.packed`], name) as Uint8Array,
+      scales: onHost(weights[`${name}.scales`], name) as Float32Array,
     }),
     [config.vocabulary, config.width],
   );
@@ -254,7 +262,7 @@ export function placeDraft(
   const matrices = draftMatrices(config), block = quantBlock(matrices);
   if (block === 0) throw new Error(`Cannot quantise a draft whose rows are not multiples of 16`);
   for (const [name, shape] of Object.entries(matrices)) {
-    const values = parameters[name] ?? weights[name].host as Float32Array;
+    const values = parameters[name] ?? onHost(weights[name], name) as Float32Array;
     delete weights[name]; // the head in f32: nothing reads it now
     Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
   }

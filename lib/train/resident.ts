@@ -2,7 +2,13 @@
  * What a run keeps on the backend: parameters and optimiser state, frozen matrices, compiled Programs, and how a
  * batch goes through them. It knows neither the order of batches nor files: that is `train.ts`.
  */
-import type { Backend, Executable, Params, Tensor } from "../backend/backend.ts";
+import {
+  type Backend,
+  type Executable,
+  type Params,
+  readAll,
+  type Tensor,
+} from "../backend/backend.ts";
 import type { Program } from "../graph/program.ts";
 import { sizeOf } from "../graph/node.ts";
 import { draftShapes, featureWidth } from "../model/draft.ts";
@@ -76,8 +82,8 @@ export class Resident implements Disposable {
       [targetHead(config)]: shared["lm_head.weight"],
       ...(tokens !== undefined && { [DRAFT_TOKENS]: backend.tensor(tokens, [tokens.length]) }),
     };
-    this.#schedule = backend.tensor(new Float32Array(3), [3]);
-    this.#renewal = backend.tensor(new Float32Array(1), [1]);
+    this.#schedule = backend.shared(new Float32Array(3), [3]);
+    this.#renewal = backend.shared(new Float32Array(1), [1]);
   }
 
   #compiled(key: string, make: () => Program): Promise<Executable> {
@@ -128,11 +134,12 @@ export class Resident implements Disposable {
       () => make[kind](this.#config, options),
       given,
     );
+    const { loss, metrics, gradientNorm } = await readAll(out);
     for (const tensor of Object.values(given)) tensor[Symbol.dispose]();
     return {
-      loss: out.loss.host![0],
-      passes: readMetrics(out.metrics.host!),
-      gradientNorm: "gradientNorm" in out ? out.gradientNorm.host![0] : NaN,
+      loss: loss[0],
+      passes: readMetrics(metrics),
+      gradientNorm: gradientNorm === undefined ? NaN : gradientNorm[0],
     };
   }
 
@@ -149,7 +156,7 @@ export class Resident implements Disposable {
     if (kind === "train") return { results, gradientNorm: results[0].gradientNorm };
     const options = { recipe: this.#recipe };
     const out = await this.#run("update", () => updateProgram(this.#config, options), {});
-    return { results, gradientNorm: out.gradientNorm.host![0] };
+    return { results, gradientNorm: (await out.gradientNorm.read())[0] };
   }
 
   /** Losses and metrics of a batch, without an update, of the running mean where there is one. */
@@ -167,11 +174,12 @@ export class Resident implements Disposable {
   }
 
   /** Copies parameters and optimiser state back into the state. */
-  copyTo(state: TrainingState): TrainingState {
-    for (const [name, tensor] of Object.entries(this.#tensors)) {
-      if (name.startsWith(`${SUM}.`)) continue; // zero between updates
+  async copyTo(state: TrainingState): Promise<TrainingState> {
+    // Sums of an accumulation are zero between updates.
+    const kept = Object.entries(this.#tensors).filter(([name]) => !name.startsWith(`${SUM}.`));
+    for (const [name, values] of Object.entries(await readAll(Object.fromEntries(kept)))) {
       const into = name in state.parameters ? state.parameters : state.optimizer;
-      into[name] = (tensor.host as Float32Array).slice();
+      into[name] = (values as Float32Array).slice();
     }
     return state;
   }

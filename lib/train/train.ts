@@ -158,7 +158,7 @@ export async function* train(
       if (validation !== undefined && due(state.step) && state.validated !== state.step) {
         const { step } = state, event = await validate(validation, { resident, recipe, step });
         if (measureTau !== undefined) {
-          const now = trainedDraft(resident.copyTo(state)), tau = await measureTau(now);
+          const now = trainedDraft(await resident.copyTo(state)), tau = await measureTau(now);
           const best = state.best === undefined || tau.value > state.best.tau;
           if (best) {
             await saveBest(folder, { ...now, step });
@@ -172,7 +172,7 @@ export async function* train(
       }
       if (unsaved && (state.step % checkpointEvery === 0 || state.step === total)) {
         unsaved = false; // whatever comes of it: a full disk is not asked twice
-        const { step } = state, path = await saveCheckpoint(folder, resident.copyTo(state));
+        const { step } = state, path = await saveCheckpoint(folder, await resident.copyTo(state));
         yield { type: "checkpoint", step, path };
       }
       paused += performance.now() - stopped;
@@ -212,12 +212,12 @@ export async function* train(
         memoryMegabytes: Math.round(Deno.memoryUsage().rss / 1e6),
       };
     }
-    const last = trainedDraft(resident.copyTo(state));
+    const last = trainedDraft(await resident.copyTo(state));
     return state.best !== undefined && state.step === total
       ? await loadBest(folder, state.best)
       : last;
   } finally {
     await batches.return(undefined);
-    if (unsaved) await saveCheckpoint(folder, resident.copyTo(state));
+    if (unsaved) await saveCheckpoint(folder, await resident.copyTo(state));
   }
 }

@@ -141,9 +141,11 @@ export async function openOnnxBackend(
 
   return {
     name: `onnx (${runtime.name})`,
+    hostVisible: true,
     runner: runtime.name,
     version: runtime.version,
     tensor,
+    shared: tensor,
     compile,
     [Symbol.dispose]: () => runtime[Symbol.dispose](),
   };
