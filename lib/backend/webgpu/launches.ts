@@ -144,7 +144,7 @@ type Native = "softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAtten
 
 /** Kernels by op. */
 export const launches: { [O in Launched | Native]: Launch<O> } = {
-  matmul: launchProduct,
+  matmul: (n, inputs, l) => launchProduct(n, inputs, { l }),
   reduce: fold,
   scatterAdd: (n, [ids, values], l) => {
     const count = sizeOf(ids.shape), width = sizeOf(n.shape.slice(1));
