@@ -29,7 +29,7 @@ export function productKernel(
   const sizes = { BATCH: batch, M: m, N: n, K: k, ALPHA: `${Math.fround(alpha)}f` };
   const few = m <= FEW_ROWS, lanes = bAlongK ? 16 : 1;
   const groups: [number, number, number] = few
-    ? [Math.ceil(n * lanes / 64), batch, 1]
+    ? [Math.ceil(n * lanes / 256), batch, 1]
     : [Math.ceil(n / 64), Math.ceil(m / 64), batch];
   if (Math.max(...groups) > 65535) {
     throw new Error(`Cannot launch a product of ${batch} x [${m},${k}] x [${k},${n}]: too large`);

@@ -46,10 +46,16 @@ fn main(
   workgroupBarrier();
   total = partial[0];
 
+  let scale = 1.0f / total;
+  let shift = largest + log(total);
   if (r < ROWS) {
     for (var i = lane; i < LENGTH; i += 64u) {
-      let x = x_at(r, i) - largest;
-      put(r * LENGTH + i, select(exp(x) / total, x - log(total), LOG));
+      let x = x_at(r, i);
+      if (LOG) {
+        put(r * LENGTH + i, x - shift);
+      } else {
+        put(r * LENGTH + i, exp(x - largest) * scale);
+      }
     }
   }
 }

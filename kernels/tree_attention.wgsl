@@ -1,16 +1,27 @@
 // Attention of T new rows over a cache that already holds them: y[b, t, h, :] = softmax over c of
 // (q . key[c] / sqrt(SIZE) + bias[t, c]) * value[c], for cache rows c <= length + t.
 //
-// Declared by the launcher: BATCH, T, HEADS, KV_HEADS, CAPACITY, SIZE; qkv(b, t, j), length_at(b), bias_at(t, c),
-// angle_cos(b, t, i), angle_sin(b, t, i), key_at(position), value_at(position), put(position, v).
+// Declared by the launcher: BATCH, T, HEADS, KV_HEADS, CAPACITY, SIZE (a multiple of 4, at most 256); qkv(b, t, j),
+// length_at(b), bias_at(t, c), angle_cos(b, t, i), angle_sin(b, t, i); key_at(p), value_at(p): four values at 4 p;
+// put(position, v).
 // A workgroup of 64 threads makes one head of one row. It walks the cache 64 rows at a time: each thread scores one
-// row, then each thread sums some columns of the values; the running maximum rescales what was summed before
-// (online softmax), so that no row of scores is ever in memory. A tree's mask is the bias.
+// row; then each thread adds up four columns of every PARTS-th value row. The running maximum rescales what was summed
+// before (online softmax), so that no row of scores is ever in memory. A tree's mask is the bias.
 
-var<workgroup> query: array<f32, SIZE>;
+const VECTORS = SIZE / 4u;
+const PARTS = 64u / VECTORS;
+var<workgroup> query: array<vec4f, VECTORS>;
 var<workgroup> weight: array<f32, 64>;
-var<workgroup> partial: array<f32, 64>;
-const COLUMNS = (SIZE + 63u) / 64u;
+var<workgroup> partial: array<vec4f, 64>;
+
+fn rotated(b: u32, t: u32, h: u32, i: u32) -> f32 {
+  let pair = i % (SIZE / 2u);
+  let x = qkv(b, t, h * SIZE + pair);
+  let y = qkv(b, t, h * SIZE + pair + SIZE / 2u);
+  let c = angle_cos(b, t, pair);
+  let s = angle_sin(b, t, pair);
+  return select(y * c + x * s, x * c - y * s, i < SIZE / 2u);
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -20,36 +31,35 @@ fn main(
   let h = group.x;
   let t = group.y;
   let b = group.z;
-  let kv = h / (HEADS / KV_HEADS);
-  for (var i = lane; i < SIZE; i += 64u) {
-    let pair = i % (SIZE / 2u);
-    let x = qkv(b, t, h * SIZE + pair);
-    let y = qkv(b, t, h * SIZE + pair + SIZE / 2u);
-    let c = angle_cos(b, t, pair);
-    let s = angle_sin(b, t, pair);
-    query[i] = select(y * c + x * s, x * c - y * s, i < SIZE / 2u) * inverseSqrt(f32(SIZE));
+  if (lane < VECTORS) {
+    let i = lane * 4u;
+    let q = vec4f(rotated(b, t, h, i), rotated(b, t, h, i + 1u), rotated(b, t, h, i + 2u), rotated(b, t, h, i + 3u));
+    query[lane] = q * inverseSqrt(f32(SIZE));
   }
   workgroupBarrier();
 
   let rows = min(u32(max(length_at(b), 0i)) + t + 1u, CAPACITY);
-  let first = (b * KV_HEADS + kv) * CAPACITY;
+  let first = (b * KV_HEADS + h / (HEADS / KV_HEADS)) * CAPACITY;
+  let column = lane % VECTORS;
+  let part = lane / VECTORS;
   var largest = -3.4028234e38f;
-  var total = 0.0f; // of this thread's rows
-  var sums: array<f32, COLUMNS>;
+  var total = 0.0f; // of the weights
+  var sums = vec4f();
   for (var c0 = 0u; c0 < CAPACITY; c0 += 64u) {
     if (c0 < rows) {
       let c = c0 + lane;
       var score = -3.4028234e38f;
       if (c < rows) {
-        score = 0.0f;
-        for (var i = 0u; i < SIZE; i++) {
-          score = fma(query[i], key_at((first + c) * SIZE + i), score);
+        var products = vec4f();
+        for (var i = 0u; i < VECTORS; i++) {
+          products = fma(query[i], key_at((first + c) * VECTORS + i), products);
         }
-        score += bias_at(t, c);
+        score = dot(products, vec4f(1.0f)) + bias_at(t, c);
       }
       weight[lane] = score;
     }
     workgroupBarrier();
+    var mine = 0.0f;
     if (c0 < rows) {
       // Every thread looks through the 64 scores itself: cheaper than a tree of barriers.
       var most = largest;
@@ -58,44 +68,38 @@ fn main(
       }
       let shrink = exp(largest - most);
       largest = most;
+      sums *= shrink;
       total *= shrink;
-      for (var n = 0u; n < COLUMNS; n++) {
-        sums[n] *= shrink;
-      }
+      mine = select(0.0f, exp(weight[lane] - largest), c0 + lane < rows);
     }
     workgroupBarrier();
-    if (c0 < rows) {
-      let w = select(0.0f, exp(weight[lane] - largest), c0 + lane < rows);
-      weight[lane] = w;
-      total += w;
-    }
+    weight[lane] = mine;
     workgroupBarrier();
     if (c0 < rows) {
       let count = min(64u, rows - c0);
-      for (var n = 0u; n < COLUMNS; n++) {
-        let i = n * 64u + lane;
-        if (i < SIZE) {
-          for (var j = 0u; j < count; j++) {
-            sums[n] = fma(weight[j], value_at((first + c0 + j) * SIZE + i), sums[n]);
-          }
+      for (var j = 0u; j < count; j++) {
+        total += weight[j];
+      }
+      if (part < PARTS) {
+        for (var j = part; j < count; j += PARTS) {
+          sums = fma(vec4f(weight[j]), value_at((first + c0 + j) * VECTORS + column), sums);
         }
       }
     }
     workgroupBarrier();
   }
-  partial[lane] = total;
-  for (var step = 32u; step > 0u; step /= 2u) {
-    workgroupBarrier();
-    if (lane < step) {
-      partial[lane] += partial[lane + step];
-    }
-  }
+  partial[lane] = sums;
   workgroupBarrier();
-  let whole = partial[0];
-  for (var n = 0u; n < COLUMNS; n++) {
-    let i = n * 64u + lane;
-    if (i < SIZE) {
-      put(((b * T + t) * HEADS + h) * SIZE + i, sums[n] / whole);
+  if (part == 0u) {
+    var all = partial[lane];
+    for (var p = 1u; p < PARTS; p++) {
+      all += partial[lane + p * VECTORS];
     }
+    all = all / total;
+    let at = ((b * T + t) * HEADS + h) * SIZE + column * 4u;
+    put(at, all.x);
+    put(at + 1u, all.y);
+    put(at + 2u, all.z);
+    put(at + 3u, all.w);
   }
 }

@@ -1,4 +1,4 @@
-/** `deno task bench training|decoding|memory|features|tree|endurance`: times to compare, with what they are made of. */
+/** `deno task bench training|decoding|memory|features|tree|endurance|kernels`: times to compare, with what they are made of. */
 import { join } from "node:path";
 import { existsSync } from "node:fs";
 import { type OnnxBackend, openOnnxBackend } from "../backend/onnx/backend.ts";
@@ -27,6 +27,7 @@ import { loadTarget, readDraft } from "../model/load.ts";
 import { readEnvironment } from "../report/environment.ts";
 import { formatTable } from "../report/table.ts";
 import { benchEndurance } from "./bench_endurance.ts";
+import { benchKernels } from "./bench_kernels.ts";
 import { benchSpeed } from "./bench_speed.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
 import { type Io, runCommand } from "./command.ts";
@@ -219,12 +220,12 @@ async function features(
 await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
-    "memory of a step, where features come from, trees of all sizes and the one that sizes itself, or " +
-    "memory over thousands of decoded tokens",
+    "memory of a step, where features come from, trees of all sizes and the one that sizes itself, " +
+    "memory over thousands of decoded tokens, or the GPU's kernels",
   options: {
     what: {
       type: "string",
-      choices: ["training", "decoding", "memory", "features", "tree", "endurance"],
+      choices: ["training", "decoding", "memory", "features", "tree", "endurance", "kernels"],
       positional: true,
       default: "training",
       describe: "what to measure",
@@ -240,8 +241,15 @@ await runCommand({
     ...TREE_OPTIONS,
   },
 }, async (options, { say, result, signal }) => {
+  const { what } = options;
+  if (what === "kernels") {
+    const jax = options.vs ? { url: JAX_JS, peers: PEERS } : undefined;
+    const measured = await benchKernels({ say, signal, jax });
+    result({ what, ...measured, environment: await readEnvironment({ backend: "webgpu" }) });
+    return;
+  }
   using backend = await openOnnxBackend();
-  const environment = await readEnvironment({ backend: backend.name }), { what } = options;
+  const environment = await readEnvironment({ backend: backend.name });
   if (options.measure !== undefined) {
     const [passes, length] = options.measure.split(",").map(Number);
     result({ what, row: await measureMemory(backend, { passes, length }), environment });

@@ -21,7 +21,7 @@ import {
 } from "../../../kernels/rows.ts";
 import type { Lowering } from "./lower.ts";
 import { launchProduct } from "./product.ts";
-import { type Bindings, type Expression, functionOf, loadAll, type Slot } from "./writer.ts";
+import { type Bindings, type Expression, functionOf, type Slot } from "./writer.ts";
 
 type Launch<O extends keyof OpAttrs> = (
   node: Node<O>,
@@ -131,8 +131,9 @@ function attend(n: Node<"treeAttention">, inputs: readonly Expression[], l: Lowe
       bindings,
       index: () => ["0u", "0u", "t", "c"],
     }),
-    flatFunction("key_at", loadAll(keys), bindings),
-    flatFunction("value_at", loadAll(values), bindings),
+    ...[["key_at", keys], ["value_at", values]].map(([name, slot]) =>
+      `fn ${name}(i: u32) -> vec4f { return ${bindings.name(slot as Slot, { vectors: true })}[i]; }`
+    ),
     putInto(context, bindings),
   ]);
   return [context, keys, values];
@@ -143,7 +144,7 @@ type Native = "softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAtten
 
 /** Kernels by op. */
 export const launches: { [O in Launched | Native]: Launch<O> } = {
-  matmul: launchProduct,
+  matmul: (n, inputs, l) => launchProduct(n, inputs, { l }),
   reduce: fold,
   scatterAdd: (n, [ids, values], l) => {
     const count = sizeOf(ids.shape), width = sizeOf(n.shape.slice(1));
@@ -209,8 +210,10 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
   },
 };
 
-/** Is there a kernel for this composite? Heads that do not split evenly run as the expansion. */
+/** Is there a kernel for this composite? Heads of odd sizes are attended to by the expansion. */
 export function claims(n: Node): boolean {
-  if (n.op === "treeAttention") return n.inputs[1].shape[3] % 2 === 0;
+  if (n.op === "treeAttention") {
+    return n.inputs[1].shape[3] % 4 === 0 && n.inputs[1].shape[3] <= 256;
+  }
   return (n.op as CompositeName | PrimitiveName) in launches;
 }

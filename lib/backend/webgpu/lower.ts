@@ -10,6 +10,7 @@ import {
   isOp,
   type Node,
   type OpName,
+  sameShape,
   type Shape,
   sizeOf,
 } from "../../graph/node.ts";
@@ -19,6 +20,7 @@ import { type Kernel, shaderOf } from "../../../kernels/kernel.ts";
 import { elementwise } from "./elementwise.ts";
 import { claims, launches } from "./launches.ts";
 import { movement, repetition } from "./movement.ts";
+import { launchProduct } from "./product.ts";
 import { Bindings, type Expression, loadAll, type Slot, valueAt, Writer } from "./writer.ts";
 
 /** One shader and what it binds. */
@@ -162,6 +164,30 @@ function readers({ steps, results }: Flat, { outputs, updates }: Program): Map<s
   return counts;
 }
 
+/**
+ * Products that are only ever added to something known by then, and the additions: the kernel adds before it writes,
+ * which saves a sweep over memory (a residual after each block of a decoder).
+ */
+function addends(flat: Flat, counts: Map<string, number>): Map<Node, { sum: Node; other: Node }> {
+  const at = new Map(flat.steps.map((step, i) => [step, i])), found = new Map();
+  for (const sum of flat.steps) {
+    if (!isOp(sum, "binary") || sum.attrs.fn !== "add") continue;
+    const sides = sum.inputs.map((x) => flat.results.get(x)![0].step);
+    for (const [i, product] of sides.entries()) {
+      const other = sum.inputs[1 - i],
+        fits = sameShape(product.shape, sum.shape) &&
+          sameShape(other.shape, sum.shape);
+      const before = at.get(sides[1 - i])! < at.get(product)!;
+      if (product.op !== "matmul" || !fits || !before || counts.get(`${product.id} 0`) !== 1) {
+        continue;
+      }
+      found.set(product, { sum, other });
+      break;
+    }
+  }
+  return found;
+}
+
 const REPEATS: ReadonlySet<OpName> = new Set<OpName>([
   ...["broadcast", "gather", "takeAlong", "binary", "where"] as OpName[],
 ]);
@@ -193,7 +219,9 @@ export function lower(program: Program, limits: LowerLimits): Lowered {
     else l.inputs.set(label, slot);
     return [loadAll(slot)];
   };
+  const added = addends(flat, counts);
   for (const n of steps) {
+    if (values.has(n)) continue; // an addition that its product has made
     if (isOp(n, "input")) {
       values.set(n, keep(n.shape, n.dtype, n.attrs.name));
       continue;
@@ -202,13 +230,22 @@ export function lower(program: Program, limits: LowerLimits): Lowered {
       values.set(n, keep(n.shape, n.dtype, `constant ${n.id}`, n.attrs.data));
       continue;
     }
-    const inputs = n.inputs.map(valueOf), launch = launches[n.op as keyof typeof launches];
+    const inputs = n.inputs.map(valueOf), addition = added.get(n);
+    if (addition !== undefined) {
+      const options = { l, addend: valueOf(addition.other) };
+      const [slot] = launchProduct(n as Node<"matmul">, inputs, options);
+      values.set(addition.sum, [loadAll(slot)]);
+      continue;
+    }
+    const launch = launches[n.op as keyof typeof launches];
     if (launch !== undefined) {
       values.set(n, launch(n as never, inputs, l).map((slot) => loadAll(slot)));
       continue;
     }
     let x = express(n, inputs, l);
-    const shared = (counts.get(`${n.id} 0`) ?? 0) > 1 && x.cost > 0;
+    // Two readers compute a step or two twice rather than read them from memory: often they are one kernel.
+    const readers = counts.get(`${n.id} 0`) ?? 0;
+    const shared = x.cost > 0 && (readers > 2 || (readers > 1 && x.cost > 2));
     const full = x.slots.size > limits.bindings - 2;
     if (shared || full || x.cost > LONGEST_CHAIN) x = l.inMemory(x, n.op);
     values.set(n, [x]);

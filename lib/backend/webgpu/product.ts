@@ -3,7 +3,7 @@
  * pages (`kernels/matmul.wgsl`, `kernels/row_product.wgsl`) see the same blocks either way. Called by `launches.ts`.
  */
 import { type Node, type Shape, sizeOf } from "../../graph/node.ts";
-import { productKernel } from "../../../kernels/matmul.ts";
+import { FEW_ROWS, productKernel } from "../../../kernels/matmul.ts";
 import type { Lowering } from "./lower.ts";
 import { type Bindings, type Expression, functionOf, type Slot, Writer } from "./writer.ts";
 
@@ -15,10 +15,13 @@ interface Operand {
   lead: Shape;
 }
 
-/** Weights that are unpacked while they are multiplied; any other computed operand becomes memory first. */
-function settled(x: Expression, l: Lowering): Expression {
+/**
+ * Computed operands become memory first, except weights that are unpacked while they are multiplied, and few rows:
+ * the activation between two products of decoding costs less than a dispatch.
+ */
+function settled(x: Expression, { l, few }: { l: Lowering; few: boolean }): Expression {
   const packed = [...x.slots].some((slot) => slot.dtype === "u8");
-  return l.settled(x, { cost: packed ? 4 : 0, label: "operand" });
+  return l.settled(x, { cost: packed || few ? 4 : 0, label: "operand" });
 }
 
 /** Can four neighbours along `axis` be read as one vector? */
@@ -114,15 +117,17 @@ function columnsFunction(outer: number, alongOuter: boolean): string {
   });\n}`;
 }
 
-/** Writes the dispatch of a product. */
+/** Writes the dispatch of a product, to which `addend` is added. */
 export function launchProduct(
   n: Node<"matmul">,
   inputs: readonly Expression[],
-  l: Lowering,
+  { l, addend }: { l: Lowering; addend?: Expression },
 ): Slot[] {
-  const [ax, bx] = l.fitting(inputs.map((x) => settled(x, l)), "operand");
   const { transA, transB, alpha } = n.attrs, lead = n.shape.slice(0, -2);
-  const [rows, columns] = n.shape.slice(-2), k = ax.shape.at(transA ? -2 : -1)!;
+  const [rows, columns] = n.shape.slice(-2), few = rows <= FEW_ROWS;
+  const operands = inputs.map((x, i) => settled(x, { l, few: few && i === 0 }));
+  const [ax, bx, extra] = l.fitting([...operands, ...(addend ? [addend] : [])], "operand");
+  const k = ax.shape.at(transA ? -2 : -1)!;
   const a: Operand = { name: "a", x: ax, inner: transA ? -2 : -1, lead };
   const b: Operand = { name: "b", x: bx, inner: transB ? -1 : -2, lead };
   const out: Slot = { shape: n.shape, dtype: "f32", label: "matmul" };
@@ -130,14 +135,14 @@ export function launchProduct(
     ...{ batch: sizeOf(lead), m: rows, n: columns, k, alpha },
     bAlongK: b.inner === -1,
   });
-  const few = kernel.name === "row_product";
   // Along k, or (blocks only, with whole steps of k) along the other dimension.
   const along = (o: Operand) => readsVectors(o, o.inner);
   const across = (o: Operand) => !few && k % 4 === 0 && readsVectors(o, o.inner === -1 ? -2 : -1);
   // A slot is bound as vectors or as elements, for both operands alike.
-  const sameSlot = [...ax.slots].some((slot) => bx.slots.has(slot));
   const vectors = (o: Operand) => along(o) || across(o);
-  const mixed = sameSlot && !(vectors(a) && vectors(b));
+  const shares = (x: Expression, y: Expression) => [...x.slots].some((slot) => y.slots.has(slot));
+  const mixed = (shares(ax, bx) && !(vectors(a) && vectors(b))) ||
+    (extra !== undefined && (shares(extra, ax) || shares(extra, bx)));
   l.launch(kernel, (bindings) => {
     const read = (o: Operand) =>
       !mixed && vectors(o)
@@ -155,7 +160,10 @@ export function launchProduct(
       ...read(a),
       ...read(b),
       ...blocks,
-      `fn put(i: u32, v: f32) { ${name}[i] = v; }`,
+      ...(extra
+        ? [functionOf("addend", extra, { parameters: ["i"], bindings, index: () => "i" })]
+        : []),
+      `fn put(i: u32, v: f32) { ${name}[i] = v${extra ? " + addend(i)" : ""}; }`,
     ];
   });
   return [out];
