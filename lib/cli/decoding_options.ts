@@ -29,6 +29,12 @@ export const DEVICE_OPTION = {
 /** Declared options. */
 export const DECODING_OPTIONS = {
   target: { type: "string", default: "data/target", describe: "target folder" },
+  context: {
+    type: "integer",
+    minimum: 64,
+    default: 4096,
+    describe: "positions at most, prompt and reply together: caches are made for all of them",
+  },
   draft: { type: "string", default: "data/draft", describe: "draft folder" },
   tokens: { type: "integer", minimum: 2, default: 128, describe: "new tokens at most" },
   temperature: { type: "number", minimum: 0, default: 0, describe: "0 is greedy" },
@@ -107,6 +113,7 @@ export async function openDecoding(
   if (options.device !== "cpu") say(`device: ${reason}`);
   const loaded = await loadTarget(options.target, {
     backend,
+    context: options.context,
     eightBit: options["target-bits"] === "8",
   });
   const tokenizer = await loadTokenizer(options.target);

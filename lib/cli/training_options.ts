@@ -158,7 +158,17 @@ export function draftConfigOf(options: Options, { config, identity }: Target): D
   const ownTaps = fusion === "taps" ? taps ?? eagle3Taps(config) : taps;
   const half = fusion === "taps" ? Math.ceil(config.vocabulary / 2) : undefined;
   const draftVocabulary = options["draft-vocabulary"] ?? half;
-  const { width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta } = config;
+  const {
+    width,
+    heads,
+    kvHeads,
+    headSize,
+    vocabulary,
+    positions,
+    epsilon,
+    ropeTheta,
+    ropeScaling,
+  } = config;
   return {
     width,
     inner: options.inner,
@@ -169,6 +179,7 @@ export function draftConfigOf(options: Options, { config, identity }: Target): D
     positions,
     epsilon,
     ropeTheta,
+    ...(ropeScaling && { ropeScaling }),
     fusion,
     head: (options.head ?? preset.head) as DraftConfig["head"],
     target: identity,

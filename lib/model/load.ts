@@ -59,6 +59,7 @@ export interface Draft {
 const MERGED: Record<string, string[]> = {
   "self_attn.qkv_proj": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
   "mlp.gate_up_proj": ["mlp.gate_proj", "mlp.up_proj"],
+  ".w13.": [".w1.", ".w3."],
 };
 
 /** The published matrices behind one of the Program's, top first, and the shape of each. */
@@ -69,8 +70,13 @@ function sourcesOf(
   const merged = Object.keys(MERGED).find((m) => name.includes(m));
   if (merged === undefined) return [[name, shape]];
   const { heads, kvHeads, headSize: k, inner } = config;
-  const rows = merged.startsWith("mlp") ? [inner, inner] : [heads * k, kvHeads * k, kvHeads * k];
-  return MERGED[merged].map((part, i) => [name.replace(merged, part), [rows[i], shape[1]]]);
+  const rows = merged.startsWith("self_attn")
+    ? [heads * k, kvHeads * k, kvHeads * k]
+    : [inner, inner];
+  return MERGED[merged].map((part, i) => [
+    name.replace(merged, part),
+    [rows[i], ...shape.slice(1)],
+  ]);
 }
 
 function readChecked(file: TensorSource, name: string, wanted: Shape): Float32Array {
@@ -142,15 +148,24 @@ export function placeTarget(
   return weights;
 }
 
+/** Positions a target is used with where nothing else is said: caches are as long, and some models know 131072. */
+const CONTEXT = 4096;
+
 /**
- * Loads a target folder onto a backend, its matrices in 8 bits if asked; {@link Target} says what that costs.
+ * Loads a target folder onto a backend, its matrices in 8 bits if asked; {@link Target} says what that costs. At most
+ * `context` positions are used: prompt and reply together, since caches are made for all of them.
  * @throws when a file is missing or damaged, the architecture is unknown, or weights contradict config.json.
  */
 export async function loadTarget(
   folder: string,
-  { backend, eightBit = false }: { backend: Backend; eightBit?: boolean },
+  { backend, eightBit = false, context = CONTEXT }: {
+    backend: Backend;
+    eightBit?: boolean;
+    context?: number;
+  },
 ): Promise<Target> {
-  const config = await readTargetConfig(folder);
+  const whole = await readTargetConfig(folder);
+  const config = { ...whole, positions: Math.min(whole.positions, context) };
   using file = openCheckpoint(folder);
   const read = (name: string, shape: Shape) => {
     const parts = sourcesOf(name, { shape, config }).map(([n, wanted]) =>
