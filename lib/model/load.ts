@@ -9,12 +9,7 @@ import type { Backend, Params, Tensor } from "../backend/backend.ts";
 import { type HostArray, sameShape, type Shape, sizeOf } from "../graph/node.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
-import {
-  openSafetensors,
-  type TensorSource,
-  type TensorToWrite,
-  writeSafetensors,
-} from "../io/safetensors.ts";
+import { type TensorSource, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import {
   type DraftConfig,
@@ -204,19 +199,20 @@ export function sharedHead({ config, weights }: Target, { backend }: { backend: 
 }
 
 /**
- * Reads a draft folder (`config.json`, `model.safetensors`).
+ * Reads a draft folder: `config.json` and `model.safetensors`, or `pytorch_model.bin` as the authors publish it.
  * @throws when files are missing or damaged, sizes disagree, or it was trained for another target.
  */
 export async function readDraft(
   folder: string,
   { target }: { target?: TargetIdentity } = {},
 ): Promise<Draft> {
-  const path = join(folder, "model.safetensors"), settings = join(folder, "config.json");
+  const settings = join(folder, "config.json");
   if (!existsSync(settings)) {
     throw new Error(`Cannot read a draft from ${folder}: it has no config.json`);
   }
   const config = await readDraftConfig(settings);
-  using file = openSafetensors(path);
+  using file = openCheckpoint(folder);
+  const { path } = file;
   const parameters: Record<string, Float32Array> = {};
   for (const [name, shape] of Object.entries(draftShapes(config))) {
     const found = file.info(name).shape;
