@@ -62,7 +62,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "lib/random.ts": [],
   "lib/io": ["lib/graph/node.ts"],
   "lib/text": ["lib/io"],
-  "lib/backend": ["lib/graph", "lib/io/protobuf.ts", "kernels"],
+  "lib/backend": ["lib/graph", "lib/io/float16.ts", "lib/io/protobuf.ts", "kernels"],
   "lib/model": ["lib/graph", "lib/io", "lib/backend/backend.ts"],
   "lib/decode": [
     "lib/graph",
@@ -240,6 +240,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/backend/backend.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/backend.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/binding.ts": "tests/backend/agreement_test.ts",
+  "lib/backend/onnx/emitter.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/ffi.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/lower.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/protobuf.ts": "tests/backend/agreement_test.ts",

@@ -3,7 +3,7 @@
  * `reference.ts` (float64, the definition), `onnx/` (the CPU), and WebGPU kernels. Models never import a
  * backend; they are handed one.
  */
-import type { DType, HostArray, Shape } from "../graph/node.ts";
+import { type DType, type HostArray, type Shape, sizeOf, zeroArray } from "../graph/node.ts";
 import type { Program } from "../graph/program.ts";
 
 /** A value that lives on a backend. Dispose it when done; a disposed tensor must not be used. */
@@ -32,7 +32,7 @@ export interface Executable extends Disposable {
 /** Compiles Programs and makes Tensors. */
 export interface Backend extends Disposable {
   readonly name: string;
-  /** A tensor over host data; CPU backends take the array over without copying. */
+  /** A tensor over host data (f16 as bits); CPU backends take the array over without copying. */
   tensor(data: HostArray, shape: Shape): Tensor;
   /**
    * Compiles. Inputs named in `weights` are bound for good (an ONNX initialiser, prepacked once and shared
@@ -47,13 +47,7 @@ export function zeros(
   shape: Shape,
   { dtype = "f32" }: { dtype?: DType } = {},
 ): Tensor {
-  const size = shape.reduce((a, b) => a * b, 1);
-  const data = dtype === "f32"
-    ? new Float32Array(size)
-    : dtype === "i32"
-    ? new Int32Array(size)
-    : new Uint8Array(size);
-  return backend.tensor(data, shape);
+  return backend.tensor(zeroArray(dtype, sizeOf(shape)), shape);
 }
 
 /** Checks the inputs of a run against the program: one error naming input, found and wanted. */
