@@ -48,6 +48,8 @@ export interface TensorSource extends Disposable {
   info(name: string): TensorInfo;
   /** Values as f32, whatever floating type they are stored in. */
   readFloat32(name: string): Float32Array;
+  /** Values as bits of f16, as they stand if they are stored so. @throws when one is too large. */
+  readHalf(name: string): Uint16Array;
   /** Values of an integer or boolean tensor. @throws when one does not fit 32 bits. */
   readInt(name: string): Int32Array;
 }
@@ -220,6 +222,18 @@ class SafetensorsFile implements TensorSource {
       default:
         throw new Error(`Cannot read ${name} of ${this.path} as f32: it is ${dtype}`);
     }
+  }
+
+  readHalf(name: string): Uint16Array {
+    if (this.info(name).dtype === "F16") return new Uint16Array(this.#bytes(name));
+    const values = this.readFloat32(name), bits = toHalf(values);
+    const at = bits.findIndex((b, i) => (b & 0x7fff) === 0x7c00 && Number.isFinite(values[i]));
+    if (at < 0) return bits;
+    throw new Error(
+      `Cannot read ${name} of ${this.path} as f16: element ${at} is ${
+        values[at]
+      }, wanted at most 65504`,
+    );
   }
 
   readInt(name: string): Int32Array {

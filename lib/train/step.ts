@@ -25,6 +25,7 @@ import type { DraftConfig } from "../model/config.ts";
 import { type DraftParts, draftShapes } from "../model/draft.ts";
 import { DRAFT_TOKENS } from "../model/eagle3.ts";
 import { linear } from "../model/llama.ts";
+import type { FrozenType } from "../model/load.ts";
 import { buildEagle3Passes } from "./eagle3_passes.ts";
 import {
   batchInputs,
@@ -65,9 +66,6 @@ function projectParts(x: Node, w: Node): Node {
   });
   return products.reduce((a, b) => add(a, b));
 }
-
-/** How the target's embedding and head are stored while training: f16 halves them, and is exact where files are f16. */
-export type FrozenType = "f32" | "f16";
 
 /** Makes the inputs. */
 export function inputParts(

@@ -8,6 +8,7 @@ import {
   adamw,
   crossEntropy,
   expand,
+  halfMatmul,
   isComposite,
   logSoftmax,
   quantizedMatmul,
@@ -28,6 +29,7 @@ import {
   sizeOf,
   type UnaryFn,
 } from "../../lib/graph/node.ts";
+import { toHalf } from "../../lib/io/float16.ts";
 import { assertClose } from "../tolerance.ts";
 import { evaluator, integers, values } from "./evaluate.ts";
 
@@ -292,7 +294,8 @@ Deno.test("what is stored in f16 gets no gradient: casts of it stop one, asking 
   const loss = ops.sum(ops.matmul(halfMatmul(ops.mul(x, rows), w), x, { transA: true }));
   assert.equal(gradients(loss, [x])[0].op, "binary");
   assert.throws(() => gradients(loss, [x, w]), {
-    message: "Cannot differentiate with respect to f16 [4,3]: what is stored so is frozen, wanted f32",
+    message:
+      "Cannot differentiate with respect to f16 [4,3]: what is stored so is frozen, wanted f32",
   });
 });
 

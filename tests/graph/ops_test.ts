@@ -120,7 +120,10 @@ const refusals: [() => unknown, string][] = [
     () => ops.matmul(x(1, 2), half(2, 3)),
     "Cannot apply matmul to f16 [2,3]: f16 is storage, wanted one of cast, gather, slice, halfMatmul",
   ],
-  [() => ops.mul(half(2), half(2)), "Cannot mul f16 and f16: wanted the same type on both sides, f32 or i32"],
+  [
+    () => ops.mul(half(2), half(2)),
+    "Cannot mul f16 and f16: wanted the same type on both sides, f32 or i32",
+  ],
   [() => ops.compare("lt", half(2), 0), "Cannot compare f16 with f32"],
   [() => ops.neg(half(2)), "Cannot apply neg to f16: wanted f32"],
   [() => ops.fill(0, [2], "f16"), "Cannot fill f16: it is storage, wanted another type"],
