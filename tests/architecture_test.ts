@@ -251,6 +251,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/bench/peers.ts": "tests/bench/training_peers_test.ts",
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
   "lib/cli/bench_endurance.ts": "measures memory; its part is in tests/bench",
+  "lib/cli/bench_frozen.ts": "measures memory; its part is in tests/bench",
   "lib/cli/bench_tree.ts": "measures times; its parts are in tests/bench and tests/eval",
   "lib/decode/draft.ts": "tests/decode/tree_drafter_test.ts",
   "lib/decode/drafter.ts": "tests/decode/prompt_lookup_test.ts",
