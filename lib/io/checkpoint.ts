@@ -56,6 +56,7 @@ export function openCheckpoint(folder: string): TensorSource {
     has: (name) => Object.hasOwn(placed, name),
     info: (name) => shardOf(name).info(name),
     readFloat32: (name) => shardOf(name).readFloat32(name),
+    readHalf: (name) => shardOf(name).readHalf(name),
     readInt: (name) => shardOf(name).readInt(name),
     [Symbol.dispose]() {
       for (const shard of shards.values()) shard[Symbol.dispose]();

@@ -6,7 +6,7 @@
 import { type Shape, sizeOf } from "../graph/node.ts";
 import { fromBrain, fromHalf } from "./float16.ts";
 import { type Allowed, unpickle } from "./pickle.ts";
-import type { TensorSource } from "./safetensors.ts";
+import { halfOf, type TensorSource } from "./safetensors.ts";
 import { openZip, type ZipEntry, type ZipFile } from "./zip.ts";
 
 /** Element types by the storage class that names them: as safetensors calls them, and bytes. */
@@ -189,6 +189,10 @@ function sourceOf(zip: ZipFile, tensors: ReadonlyMap<string, TorchTensor>): Tens
       } as ReturnType<TensorSource["info"]>;
     },
     readFloat32: (name) => read(name, "floating point", toFloat32),
+    readHalf: (name) =>
+      find(name).storage.dtype === "F16"
+        ? new Uint16Array(gatherBytes(zip, name, find(name)).buffer)
+        : halfOf(read(name, "floating point", toFloat32), `${name} of ${path}`),
     readInt: (name) => read(name, "integers of 32 bits", toInt32),
     [Symbol.dispose]: () => zip[Symbol.dispose](),
   };
