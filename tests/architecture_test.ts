@@ -117,6 +117,16 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/eval/tau_definitions.ts",
     "lib/io",
   ],
+  "lib/serve": [
+    "lib/backend/backend.ts",
+    "lib/decode",
+    "lib/model",
+    "lib/random.ts",
+    "lib/report/events.ts",
+    "lib/report/trace.ts",
+    "lib/report/tree_drawing.ts",
+    "lib/text",
+  ],
   "lib/cli": ["lib"],
   "lib/mod.ts": ["lib"],
   "kernels": ["lib/graph"],
@@ -217,6 +227,14 @@ Deno.test("arrows: a package is imported by one room, under its name in deno.jso
 Deno.test("files: at most 400 lines", () => {
   const long = CODE.filter((f) => text(f).split("\n").length - 1 > 400);
   assert.deepEqual(long, []);
+});
+
+Deno.test("files: those of the chat page are short too, and open with what they are", () => {
+  const page = FILES.filter((f) => /^lib\/serve\/page\/.*\.(js|css|html)$/.test(f));
+  assert.ok(page.length > 5);
+  assert.deepEqual(page.filter((f) => text(f).split("\n").length - 1 > 400), []);
+  const opening = /^(<!doctype html>\s*)?(\/\*|<!--)[\s\S]{20,}?(\*\/|-->)/;
+  assert.deepEqual(page.filter((f) => !opening.test(text(f))), []);
 });
 
 Deno.test("files: snake_case, and no name that says nothing", () => {
