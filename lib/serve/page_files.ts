@@ -22,7 +22,6 @@ const NAMES: Record<string, string> = {
   "rounds.js": SCRIPT,
   "controls.js": SCRIPT,
   "elements.js": SCRIPT,
-  "keep.js": SCRIPT,
 };
 
 export interface PageFile {
