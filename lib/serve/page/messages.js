@@ -68,7 +68,8 @@ class SideView {
     text.append(more);
     this.clock.textContent = seconds(ms);
     const rate = tokensPerSecond(sums), length = tau(sums);
-    this.rate.textContent = `${sums.tokens} tokens, ${digits(rate, 0)} tokens/s` +
+    this.rate.textContent =
+      `${sums.tokens} ${sums.tokens === 1 ? "token" : "tokens"}, ${digits(rate, 0)} tokens/s` +
       (sums.drafted > 0 ? `, tau ${digits(length, 2)}` : "");
     this.end.hidden = ENDS[reason] === undefined;
     this.end.textContent = ENDS[reason] ?? "";

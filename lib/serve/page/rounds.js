@@ -44,6 +44,8 @@ function drawTree(row, texts, { grow }) {
       drawn("text", { x: x + wide / 2, y: y + 4.5 }, label),
     );
   });
+  // Made to fit, as far as it stays readable.
+  const scale = Math.min(1, Math.max(0.72, (at("tree").clientWidth - 4) / width));
   const kept = nodes.filter((n) => n.fate === "accepted" || n.fate === "extra").map((n) => n.label);
   const told = `${row.drafted} drafted, ${row.accepted} accepted; emitted: ${kept.join(" | ")}`;
   return drawn(
@@ -51,8 +53,8 @@ function drawTree(row, texts, { grow }) {
     {
       role: "img",
       "aria-label": told,
-      width,
-      height,
+      width: width * scale,
+      height: height * scale,
       viewBox: `0 0 ${width} ${height}`,
       class: grow ? "grow" : "",
     },
