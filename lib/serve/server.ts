@@ -33,6 +33,8 @@ export interface ChatServer extends AsyncDisposable {
   readonly desk: Desk;
   /** Lets nobody in any more, lets replies finish, and resolves when the last has. */
   close(): Promise<void>;
+  /** Stops at once: replies are cut off. */
+  kill(): Promise<void>;
 }
 
 function json(value: unknown, { status = 200, headers = {} }: ResponseInit = {}): Response {
@@ -156,7 +158,8 @@ export async function chatHandler(
 export async function openChatServer(options: ServerOptions): Promise<ChatServer> {
   const { hostname = "127.0.0.1", port = 0, names = [] } = options;
   const { desk, handle } = await chatHandler({ ...options, names: [...names, hostname] });
-  const server = Deno.serve({ hostname, port, onListen() {} }, handle);
+  const abort = new AbortController(), { signal } = abort;
+  const server = Deno.serve({ hostname, port, signal, onListen() {} }, handle);
   const shown = hostname.includes(":") ? `[${hostname}]` : hostname;
   async function close() {
     desk.close();
@@ -166,6 +169,11 @@ export async function openChatServer(options: ServerOptions): Promise<ChatServer
     address: `http://${shown}:${server.addr.port}/`,
     desk,
     close,
+    async kill() {
+      desk.close();
+      abort.abort();
+      await server.finished;
+    },
     [Symbol.asyncDispose]: close,
   };
 }

@@ -68,7 +68,7 @@ export class Tab {
 
   async goTo(address: string): Promise<void> {
     await this.send("Page.navigate", { url: address });
-    await this.until(`document.documentElement.dataset.server !== undefined`);
+    await this.until(`document.documentElement?.dataset.server !== undefined`);
   }
 
   /** A click in the middle of an element, as by a mouse. */
@@ -155,7 +155,13 @@ export class Browser implements AsyncDisposable {
 
   static async open(path: string): Promise<Browser> {
     const profile = await Deno.makeTempDir();
-    const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"];
+    const flags = [
+      "--headless=new",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--no-first-run",
+      "--window-size=1400,900",
+    ];
     const quiet = ["--disable-background-networking", "--disable-extensions", "--mute-audio"];
     const process = new Deno.Command(path, {
       args: [...flags, ...quiet, "--remote-debugging-port=0", `--user-data-dir=${profile}`],

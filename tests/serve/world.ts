@@ -25,12 +25,14 @@ export interface TinyModel extends ChatModel, Disposable {
   held(): number;
   /** How often costs were asked for. */
   measured: string[];
+  /** Makes every round take so many milliseconds longer. */
+  slow(ms: number): void;
 }
 
 /** A model that replies at random, and counts what it holds. */
 export async function tinyModel({ most = 4 }: { most?: number } = {}): Promise<TinyModel> {
   const inner = await openOnnxBackend({ threads: 1 }), measured: string[] = [];
-  let held = 0;
+  let held = 0, pause = 0;
   const backend: typeof inner = {
     ...inner,
     tensor(...args) {
@@ -51,6 +53,14 @@ export async function tinyModel({ most = 4 }: { most?: number } = {}): Promise<T
   });
   const draft = tinyDraft(tinyDraftConfig(target.config));
   const decoder = new TargetDecoder(target, { backend });
+  const { forwardTrees, forwardChain } = decoder;
+  const wait = async () => {
+    if (pause > 0) await new Promise((go) => setTimeout(go, pause));
+  };
+  decoder.forwardTrees = async (trees) => (await wait(), await forwardTrees.call(decoder, trees));
+  decoder.forwardChain = async (ids, cache) => (
+    await wait(), await forwardChain.call(decoder, ids, cache)
+  );
   const drafters = new Drafters({
     backend,
     target,
@@ -70,6 +80,7 @@ export async function tinyModel({ most = 4 }: { most?: number } = {}): Promise<T
     drafters,
     held: () => held,
     measured,
+    slow: (ms) => pause = ms,
     [Symbol.dispose]() {
       drafters[Symbol.dispose]();
       decoder[Symbol.dispose]();

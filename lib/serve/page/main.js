@@ -95,7 +95,9 @@ function openConversation(conversation) {
 function drawSoon(answer) {
   if (answer.drawing) return;
   answer.drawing = true;
-  requestAnimationFrame(() => {
+  // Frames do not come while the page is hidden.
+  const soon = document.hidden ? (draw) => setTimeout(draw, 250) : requestAnimationFrame;
+  soon(() => {
     answer.drawing = false;
     if (open !== answer.conversation) return;
     const log = at("log"), atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
