@@ -71,6 +71,11 @@ export class Tab {
     await this.until(`document.documentElement?.dataset.server !== undefined`);
   }
 
+  /** Brings the page before the others: input to a page that is hidden is slow. */
+  async toFront(): Promise<void> {
+    await this.send("Page.bringToFront");
+  }
+
   /** A click in the middle of an element, as by a mouse. */
   async click(selector: string): Promise<void> {
     const name = JSON.stringify(selector);

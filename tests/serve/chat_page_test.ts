@@ -35,7 +35,7 @@ Deno.test({ name: "the chat page in a browser", ignore: chromium === undefined }
   const wait = (holds: string) => tab.until(holds);
 
   await t.step("sends by Enter, streams, colours what was drafted and accepted", async () => {
-    await tab.ask(set("max_tokens", 600));
+    await tab.ask(set("max_tokens", 300));
     await askFor(tab, "What is <b>one</b> & one?");
     await wait(`document.querySelectorAll(".t").length > 20`);
     const early = await tab.ask<number>(`document.querySelectorAll(".t").length`);
@@ -183,6 +183,7 @@ Deno.test({ name: "the chat page in a browser", ignore: chromium === undefined }
     "two tabs: the other one sees what is asked here; both wait in the line",
     async () => {
       const other = await browser.tab(address);
+      await tab.toFront();
       await tab.click("#mode label:nth-of-type(1)");
       await tab.ask(set("max_tokens", 1500));
       await tab.press("n", { alt: true });
@@ -192,6 +193,7 @@ Deno.test({ name: "the chat page in a browser", ignore: chromium === undefined }
       await other.until(
         `[...document.querySelectorAll("#list .title")].some((t) => t.textContent === "In the first tab")`,
       );
+      await other.toFront();
       await other.press("n", { alt: true });
       await other.ask(set("max_tokens", 10));
       await askFor(other, "In the second tab");
@@ -211,7 +213,6 @@ Deno.test({ name: "the chat page in a browser", ignore: chromium === undefined }
       );
       assert.deepEqual(other.complaints, []);
       await other.send("Page.close");
-      await tab.send("Page.bringToFront");
     },
   );
 
@@ -233,10 +234,7 @@ Deno.test({ name: "the chat page in a browser", ignore: chromium === undefined }
       model.tokenizer.decode = honest;
     }
     const text = await tab.ask<string>(TEXT);
-    assert.ok(
-      evil.every((one) => text.includes(one.replace("\u0000", ""))) || text.includes(evil[0]),
-      text.slice(0, 300),
-    );
+    for (const one of evil) assert.ok(text.includes(one), text.slice(0, 300));
     assert.deepEqual(
       await tab.ask(
         `[globalThis.hacked, document.querySelectorAll("img, .text script, #tree script").length]
