@@ -1,4 +1,4 @@
-/** `deno task bench training|decoding|memory|features|tree|endurance`: times to compare, with what they are made of. */
+/** `deno task bench training|decoding|memory|features|tree|endurance|chat`: times to compare, with what they are made of. */
 import { join } from "node:path";
 import { existsSync } from "node:fs";
 import { type OnnxBackend, openOnnxBackend } from "../backend/onnx/backend.ts";
@@ -26,6 +26,7 @@ import { timeInTurn } from "../bench/timing.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
 import { readEnvironment } from "../report/environment.ts";
 import { formatTable } from "../report/table.ts";
+import { benchChat } from "./bench_chat.ts";
 import { benchEndurance } from "./bench_endurance.ts";
 import { benchSpeed } from "./bench_speed.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
@@ -219,12 +220,12 @@ async function features(
 await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
-    "memory of a step, where features come from, trees of all sizes and the one that sizes itself, or " +
-    "memory over thousands of decoded tokens",
+    "memory of a step, where features come from, trees of all sizes and the one that sizes itself, " +
+    "memory over thousands of decoded tokens, or a chat server under load",
   options: {
     what: {
       type: "string",
-      choices: ["training", "decoding", "memory", "features", "tree", "endurance"],
+      choices: ["training", "decoding", "memory", "features", "tree", "endurance", "chat"],
       positional: true,
       default: "training",
       describe: "what to measure",
@@ -236,6 +237,8 @@ await runCommand({
     data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
     rounds: { type: "integer", minimum: 1, default: 15, describe: "timed runs of each" },
     total: { type: "integer", minimum: 10, default: 10000, describe: "new tokens (endurance)" },
+    clients: { type: "integer", minimum: 2, default: 50, describe: "simulated clients (chat)" },
+    minutes: { type: "integer", minimum: 1, default: 10, describe: "of traffic (chat)" },
     measure: { type: "string", describe: "passes,tokens: only this, in this process (memory)" },
     ...TREE_OPTIONS,
   },
@@ -261,6 +264,8 @@ await runCommand({
     ? await features(backend, shared)
     : what === "endurance"
     ? await benchEndurance(backend, { ...shared, signal })
+    : what === "chat"
+    ? await benchChat({ ...shared, signal })
     : await benchTree(backend, { ...shared, signal, environment });
   result({ what, rows, environment });
 });

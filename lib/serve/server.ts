@@ -54,6 +54,12 @@ function errorResponse(cause: unknown): Response {
   return json(errorBody(cause), { status });
 }
 
+/** What the process holds, bytes. */
+function memory(): { resident: number; heap: number } {
+  const { rss: resident, heapUsed: heap } = Deno.memoryUsage();
+  return { resident, heap };
+}
+
 const EVENTS = { ...HEADERS, "content-type": "text/event-stream", "x-accel-buffering": "no" };
 
 /** Answers requests. The page's files are read here. */
@@ -126,7 +132,9 @@ export async function chatHandler(
     "/v1/chat/completions": { POST: openai },
     "/api/chat": { POST: page },
     "/api/info": { GET: () => json({ instance, ...modelInfo(model, defaults) }) },
-    "/api/status": { GET: () => json({ instance, line: desk.line, ...desk.counts }) },
+    "/api/status": {
+      GET: () => json({ instance, line: desk.line, ...desk.counts, memory: memory() }),
+    },
   };
 
   async function handle(request: Request): Promise<Response> {
