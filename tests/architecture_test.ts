@@ -266,7 +266,9 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/data/shards.ts": "tests/data/features_test.ts",
   "lib/data/word_problems.ts": "tests/data/prompts_test.ts",
   "lib/bench/peers.ts": "tests/bench/training_peers_test.ts",
+  "lib/bench/chat_load.ts": "tests/serve/load_test.ts",
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
+  "lib/cli/bench_chat.ts": "measures times; tests/serve/load_test.ts tests its clients",
   "lib/cli/bench_endurance.ts": "measures memory; its part is in tests/bench",
   "lib/cli/bench_tree.ts": "measures times; its parts are in tests/bench and tests/eval",
   "lib/decode/draft.ts": "tests/decode/tree_drafter_test.ts",
@@ -283,6 +285,8 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/watch.ts":
     "tests/report/run_folder_test.ts and training_page_test.ts test what it shows",
   "lib/cli/watchers.ts": "tests/report/tensorboard_test.ts and mlflow_test.ts test what it opens",
+  "lib/serve/page_api.ts": "tests/serve/server_test.ts",
+  "lib/serve/page_files.ts": "tests/serve/server_test.ts",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
   "lib/cli/eval.ts": "tests/cli/errors_test.ts",
   "lib/cli/train.ts": "tests/cli/errors_test.ts",
@@ -300,8 +304,11 @@ Deno.test("tests: every file of lib has one of its name, or is listed with anoth
   }
 });
 
-/** Hosts that texts may link to: papers, code, models, licences, documentation. */
+/** Hosts that texts may link to: papers, code, models, licences, documentation; this machine, and no machine. */
 const HOSTS = [
+  "127.0.0.1",
+  "evil.example",
+  "localhost",
   "arxiv.org",
   "deno.com",
   "deno.land",
