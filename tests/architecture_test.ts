@@ -117,6 +117,16 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/eval/tau_definitions.ts",
     "lib/io",
   ],
+  "lib/serve": [
+    "lib/backend/backend.ts",
+    "lib/decode",
+    "lib/model",
+    "lib/random.ts",
+    "lib/report/events.ts",
+    "lib/report/trace.ts",
+    "lib/report/tree_drawing.ts",
+    "lib/text",
+  ],
   "lib/cli": ["lib"],
   "lib/mod.ts": ["lib"],
   "kernels": ["lib/graph"],
@@ -219,6 +229,14 @@ Deno.test("files: at most 400 lines", () => {
   assert.deepEqual(long, []);
 });
 
+Deno.test("files: those of the chat page are short too, and open with what they are", () => {
+  const page = FILES.filter((f) => /^lib\/serve\/page\/.*\.(js|css|html)$/.test(f));
+  assert.ok(page.length > 5);
+  assert.deepEqual(page.filter((f) => text(f).split("\n").length - 1 > 400), []);
+  const opening = /^(<!doctype html>\s*)?(\/\*|<!--)[\s\S]{20,}?(\*\/|-->)/;
+  assert.deepEqual(page.filter((f) => !opening.test(text(f))), []);
+});
+
 Deno.test("files: snake_case, and no name that says nothing", () => {
   const name = /^([a-z0-9]+(_[a-z0-9]+)*\/)*[a-z0-9]+(_[a-z0-9]+)*\.ts$/;
   assert.deepEqual(CODE.filter((f) => !name.test(f)), []);
@@ -256,7 +274,9 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/data/shards.ts": "tests/data/features_test.ts",
   "lib/data/word_problems.ts": "tests/data/prompts_test.ts",
   "lib/bench/peers.ts": "tests/bench/training_peers_test.ts",
+  "lib/bench/chat_load.ts": "tests/serve/load_test.ts",
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
+  "lib/cli/bench_chat.ts": "measures times; tests/serve/load_test.ts tests its clients",
   "lib/cli/bench_endurance.ts": "measures memory; its part is in tests/bench",
   "lib/cli/bench_kernels.ts": "measures times; its parts are in tests/bench",
   "lib/bench/gpu_rates.ts": "tests/bench/kernels_test.ts",
@@ -276,6 +296,8 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/watch.ts":
     "tests/report/run_folder_test.ts and training_page_test.ts test what it shows",
   "lib/cli/watchers.ts": "tests/report/tensorboard_test.ts and mlflow_test.ts test what it opens",
+  "lib/serve/page_api.ts": "tests/serve/server_test.ts",
+  "lib/serve/page_files.ts": "tests/serve/server_test.ts",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
   "lib/cli/eval.ts": "tests/cli/errors_test.ts",
   "lib/cli/train.ts": "tests/cli/errors_test.ts",
@@ -293,8 +315,11 @@ Deno.test("tests: every file of lib has one of its name, or is listed with anoth
   }
 });
 
-/** Hosts that texts may link to: papers, code, models, licences, documentation. */
+/** Hosts that texts may link to: papers, code, models, licences, documentation; this machine, and no machine. */
 const HOSTS = [
+  "127.0.0.1",
+  "evil.example",
+  "localhost",
   "arxiv.org",
   "deno.com",
   "deno.land",

@@ -1,4 +1,4 @@
-/** `deno task bench training|decoding|memory|frozen|features|tree|endurance|kernels`: times to compare, with what they are made of. */
+/** `deno task bench WHAT`: times, memory and traffic to compare, with what they are made of. */
 import { join } from "node:path";
 import { existsSync } from "node:fs";
 import { type OnnxBackend, openOnnxBackend } from "../backend/onnx/backend.ts";
@@ -27,6 +27,7 @@ import { timeInTurn } from "../bench/timing.ts";
 import { type FrozenType, loadTarget, readDraft } from "../model/load.ts";
 import { readEnvironment } from "../report/environment.ts";
 import { formatTable } from "../report/table.ts";
+import { benchChat } from "./bench_chat.ts";
 import { benchEndurance } from "./bench_endurance.ts";
 import { benchKernels } from "./bench_kernels.ts";
 import { benchFrozen } from "./bench_frozen.ts";
@@ -226,12 +227,14 @@ await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
     "memory of a step, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
-    "and the one that sizes itself, memory over thousands of decoded tokens, or the GPU's kernels",
+    "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, or a chat " +
+    "server under load",
   options: {
     what: {
       type: "string",
       choices: [
         ...["training", "decoding", "memory", "frozen", "features", "tree", "endurance", "kernels"],
+        "chat",
       ],
       positional: true,
       default: "training",
@@ -244,6 +247,8 @@ await runCommand({
     data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
     rounds: { type: "integer", minimum: 1, default: 15, describe: "timed runs of each" },
     total: { type: "integer", minimum: 10, default: 10000, describe: "new tokens (endurance)" },
+    clients: { type: "integer", minimum: 2, default: 50, describe: "simulated clients (chat)" },
+    minutes: { type: "integer", minimum: 1, default: 10, describe: "of traffic (chat)" },
     measure: {
       type: "string",
       describe: "passes,tokens (memory) or type,size (frozen): only this, in this process",
@@ -284,6 +289,8 @@ await runCommand({
     ? await features(backend, shared)
     : what === "endurance"
     ? await benchEndurance(backend, { ...shared, signal })
+    : what === "chat"
+    ? await benchChat({ ...shared, signal })
     : await benchTree(backend, { ...shared, signal, environment });
   result({ what, rows, environment });
 });
