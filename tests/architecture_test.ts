@@ -269,6 +269,8 @@ const TESTED_ELSEWHERE: Record<string, string> = {
       "tests/backend/agreement_test.ts",
     ]),
   ),
+  "lib/cli/plan.ts": "prints what tests/bench/plan_test.ts tests",
+  "lib/bench/machine_rates.ts": "tests/bench/plan_test.ts",
   "lib/cli/doctor.ts": "prints what tests/backend/choose_test.ts tests",
   "lib/data/function_heads.ts": "tests/data/prompts_test.ts",
   "lib/data/shards.ts": "tests/data/features_test.ts",
