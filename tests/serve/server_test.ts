@@ -102,6 +102,26 @@ Deno.test("a client that goes away stops its reply within a round and frees what
   assert.equal(desk.counts.stopped, 1);
 });
 
+Deno.test("others are served while a reply is made, after few rounds", async () => {
+  await using world = await openWorld();
+  const { server: { desk, address }, post } = world, away = new AbortController();
+  const asked = question("Hi", { max_tokens: 2000, mode: "plain" });
+  const events = eventsOf(await post("/api/chat", asked, away));
+  while ((await events.next()).value?.type !== "reply");
+  const rounds: number[] = [];
+  for (let i = 0; i < 8; i++) {
+    const before = desk.counts.tokens;
+    await (await fetch(new URL("/api/status", address))).json();
+    assert.ok(desk.line.busy, "the reply was over too soon for this test");
+    rounds.push(desk.counts.tokens - before);
+  }
+  away.abort();
+  await events.return(undefined).catch(() => {}); // it was cut off
+  await until(() => !desk.line.busy);
+  const median = rounds.toSorted((a, b) => a - b)[4];
+  assert.ok(median < 30, `a request waited for ${median} rounds (${rounds})`);
+});
+
 Deno.test("places are told, also to OpenAI's clients, as comments", async () => {
   await using world = await openWorld();
   const { post } = world, away = new AbortController();
