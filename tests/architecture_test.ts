@@ -127,6 +127,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/report/tree_drawing.ts",
     "lib/text",
   ],
+  "lib/notebook": ["lib/io"],
   "lib/cli": ["lib"],
   "lib/mod.ts": ["lib"],
   "kernels": ["lib/graph"],
@@ -138,6 +139,7 @@ const PACKAGES: Record<string, string> = {
   "@huggingface/jinja": "lib/text",
   "@huggingface/tokenizers": "lib/text",
   "apache-arrow": "lib/data",
+  "marked": "lib/notebook",
   "onnxruntime-node": "lib/backend/onnx",
 };
 
@@ -269,6 +271,9 @@ const TESTED_ELSEWHERE: Record<string, string> = {
       "tests/backend/agreement_test.ts",
     ]),
   ),
+  "lib/notebook/zmtp.ts": "tests/notebook/run_test.ts",
+  "lib/notebook/kernel.ts": "tests/notebook/run_test.ts",
+  "lib/cli/notebooks.ts": "its parts are in tests/notebook",
   "lib/cli/plan.ts": "prints what tests/bench/plan_test.ts tests",
   "lib/bench/machine_rates.ts": "tests/bench/plan_test.ts",
   "lib/cli/doctor.ts": "prints what tests/backend/choose_test.ts tests",
