@@ -64,6 +64,7 @@ export {
 export { type OnnxBackend, openOnnxBackend } from "./backend/onnx/backend.ts";
 export { type Device, device, openBackend } from "./backend/choose.ts";
 export { openWebGpuBackend, type WebGpuBackend } from "./backend/webgpu/backend.ts";
+export { printShaders } from "./backend/webgpu/print.ts";
 export { referenceBackend } from "./backend/reference.ts";
 
 // Models and their files.
@@ -90,6 +91,7 @@ export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
 export { encodeConversation, encodePrompt, lossMask, type Message } from "./text/chat.ts";
 export { type Prompt, prompts, takePrompts } from "./data/prompts.ts";
 export { loadSuite, type Suite } from "./data/suites.ts";
+export { answerPrompts } from "./data/answers.ts";
 export { generateData } from "./data/generate.ts";
 export {
   type Examples,
@@ -114,6 +116,7 @@ export { frequentTokens } from "./train/vocabulary.ts";
 export { initialDraft } from "./train/initial.ts";
 export { buildPasses } from "./train/passes.ts";
 export { trainingProgram } from "./train/step.ts";
+export { inspectAlignment } from "./train/inspect.ts";
 export { train } from "./train/train.ts";
 export { trainSteps } from "./train/steps.ts";
 
@@ -155,9 +158,21 @@ export { recordDrafts, type Recording } from "./eval/recording.ts";
 export { readRecording, recordingSubject, writeRecording } from "./eval/recording_file.ts";
 export { countMisses, predict, simulate } from "./eval/simulate.ts";
 export { sweep, type SweepRow } from "./eval/sweep.ts";
+export { knownCosts, measureCosts } from "./bench/costs.ts";
+export { autoGrowth } from "./decode/tree_size.ts";
+export { measureMachine } from "./bench/machine_rates.ts";
+export { countTarget, featureBytes, planDecoding, planTraining, totalBytes } from "./bench/plan.ts";
+export { countFlops } from "./graph/count.ts";
+export { readTargetConfig } from "./model/config.ts";
 export { type SuiteSummary, summarize } from "./eval/summary.ts";
 export type { GenerationEvent, StepEvent, TrainingEvent } from "./report/events.ts";
 export * from "./report/figures.ts";
+export * from "./report/study_figures.ts";
+export { type Stages, trainingFigure } from "./report/training_figures.ts";
+export { inspectedShares, inspectMask } from "./report/mask_inspector.ts";
+export { drawTree, fates } from "./report/tree_drawing.ts";
+export { drawFigure } from "./report/svg_chart.ts";
+export { type LiveFigure, liveFigure, show } from "./report/show.ts";
 export { sizeMap } from "./report/sweep_page.ts";
 export { readTrace, toGeneration, type Trace } from "./report/trace.ts";
 export { openTrace } from "./report/trace_writer.ts";

@@ -71,10 +71,20 @@ th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px soli
 .figures > section { min-width: 0; } details { font-size: .9rem; }
 `;
 
+/** Plotly's code, as a script element may hold it: 1.5 MB. */
+export async function plotlySource(): Promise<string> {
+  const { resolve } = createRequire(import.meta.url);
+  const source = await readFile(resolve("plotly.js-cartesian-dist-min"), "utf8");
+  return source.replace(/<\/(?=script)/gi, "<\\/");
+}
+
+/** A value as JSON that a script element may hold: "</" inside would end it. */
+export const scriptJson = (value: unknown): string =>
+  JSON.stringify(value).replaceAll("<", "\\u003c");
+
 /** The page as HTML. */
 export async function renderPage({ title, lead, sections, environment }: Page): Promise<string> {
-  const resolve = createRequire(import.meta.url).resolve;
-  const plotly = await readFile(resolve("plotly.js-cartesian-dist-min"), "utf8");
+  const plotly = await plotlySource();
   const drawn: Figure[] = [];
   const figure = (f: Figure) => {
     drawn.push(f);
@@ -91,11 +101,7 @@ export async function renderPage({ title, lead, sections, environment }: Page): 
       figures.length > 0 ? `<div class="figures">${figures.map(figure).join("")}</div>` : "",
     ].join("\n")
   ).join("\n");
-  // "</" inside a script would end it.
-  const json = JSON.stringify(drawn.map(({ data, layout }) => ({ data, layout }))).replaceAll(
-    "<",
-    "\\u003c",
-  );
+  const json = scriptJson(drawn.map(({ data, layout }) => ({ data, layout })));
   const where = Object.entries(environment).map(([k, v]) => [k, String(v)]);
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -105,7 +111,7 @@ export async function renderPage({ title, lead, sections, environment }: Page): 
 ${body}
 <h2>Where this was measured</h2>
 ${renderTable([["what", "value"], ...where])}
-<script>${plotly.replace(/<\/(?=script)/gi, "<\\/")}</script>
+<script>${plotly}</script>
 <script>
 ${json}.forEach((f, i) =>
   Plotly.newPlot("figure" + i, f.data, f.layout, { responsive: true, displayModeBar: false }));

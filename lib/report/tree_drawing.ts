@@ -139,9 +139,14 @@ export function placeNodes(
  */
 export function drawTree(
   trace: RoundTrace,
-  options: { text: (token: number) => string; emitted: readonly number[] },
+  { ink = "currentColor", ...options }: {
+    text: (token: number) => string;
+    emitted: readonly number[];
+    /** Colour of texts and frames; a picture that stands alone needs one of its own. */
+    ink?: string;
+  },
 ): string {
-  const nodes = placeNodes(trace, options);
+  const nodes = placeNodes(trace, options), soft = ink === "currentColor" ? ".68" : "1";
   const BOX = 38, ROW = 50, GAP = 34, EDGE = 3;
   const BLUE = "#0072B2", ORANGE = "#E69F00", GREEN = "#009E73";
   const widths: number[] = [];
@@ -157,8 +162,8 @@ export function drawTree(
   const looks: Record<DrawnNode["fate"], { edge: string; box: string; text: string }> = {
     root: {
       edge: "",
-      box: 'fill="currentColor" fill-opacity=".1" stroke="currentColor" stroke-width="1.5"',
-      text: 'fill="currentColor"',
+      box: `fill="${ink}" fill-opacity=".1" stroke="${ink}" stroke-width="1.5"`,
+      text: `fill="${ink}"`,
     },
     accepted: {
       edge: `stroke="${BLUE}" stroke-width="5"`,
@@ -168,22 +173,22 @@ export function drawTree(
     cut: {
       edge: `stroke="${BLUE}" stroke-width="5" stroke-dasharray="2 4"`,
       box: `fill="none" stroke="${BLUE}" stroke-width="3"`,
-      text: 'fill="currentColor" text-decoration="line-through"',
+      text: `fill="${ink}" text-decoration="line-through"`,
     },
     extra: {
       edge: `stroke="${ORANGE}" stroke-width="3"`,
       box: `fill="${ORANGE}" fill-opacity=".16" stroke="${ORANGE}" stroke-width="2.5"`,
-      text: 'fill="currentColor"',
+      text: `fill="${ink}"`,
     },
     matching: {
       edge: 'stroke="#888" stroke-width="1.5"',
       box: `fill="none" stroke="${GREEN}" stroke-width="2.5" stroke-dasharray="6 3"`,
-      text: 'fill="currentColor"',
+      text: `fill="${ink}"`,
     },
     rejected: {
       edge: 'stroke="#888" stroke-width="1.5"',
-      box: 'fill="none" stroke="currentColor" stroke-opacity=".3" stroke-width="1"',
-      text: 'fill="currentColor" fill-opacity=".68"',
+      box: `fill="none" stroke="${ink}" stroke-opacity=".3" stroke-width="1"`,
+      text: `fill="${ink}" fill-opacity="${soft}"`,
     },
   };
   // Thick edges last, over the thin ones that leave the same node.

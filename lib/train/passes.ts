@@ -65,6 +65,8 @@ export interface Pass {
   regress: Node;
   /** Rows trained, [B T] of 0 and 1: loss mask times alignment mask. */
   mask: Node;
+  /** The draft's top k holds the label, [B T] of 0 and 1; where an alignment mask is made of it. */
+  hit?: Node;
   featureLoss: Node;
   tokenLoss: Node;
   topKLoss: Node;
@@ -237,7 +239,7 @@ export function buildPasses(
       kept: div(sum(mask), add(sum(lossMask), TINY)),
       rows: lossMask,
     });
-    const made = { predict, regress, mask, featureLoss, tokenLoss, topKLoss, loss, metrics };
+    const made = { predict, regress, mask, hit, featureLoss, tokenLoss, topKLoss, loss, metrics };
     passes.push(made);
     hits.push(reshape(detach(hit), [batch, t]));
     const fed = recipe.feedback === "predict" ? predict : regress;
