@@ -5,7 +5,7 @@ import type { FrozenType } from "../model/load.ts";
 import { formatTable } from "../report/table.ts";
 import type { Io } from "./command.ts";
 
-const TYPES: readonly FrozenType[] = ["f32", "f16"], ROUNDS = 3;
+const TYPES: readonly FrozenType[] = ["f32", "f16"], ROUNDS = 2;
 const mb = (bytes: number) => (bytes / 1e6).toFixed(1);
 
 /** Rows of all sizes and types, medians of processes in turn; `measure` makes one row in a process of its own. */

@@ -11,8 +11,8 @@ async function measured(measure: string): Promise<FrozenRow> {
 }
 
 Deno.test("bytes held are halved", async () => {
-  const full = await measured("f32,V 4096, D 512, tied"),
-    half = await measured("f16,V 4096, D 512, tied");
+  const full = await measured("f32,V 4096, D 512, B 4"),
+    half = await measured("f16,V 4096, D 512, B 4");
   assert.deepEqual([full.heldBytes, half.heldBytes], [4 * 4096 * 512, 2 * 4096 * 512]);
   assert.ok(full.peakBytes > 1e8 && half.peakBytes > 1e8);
   assert.ok(full.ms > 0 && half.ms > 0);
@@ -22,5 +22,5 @@ Deno.test("a size that is not known is named", async () => {
   const args = ["frozen", "--measure", "f16,V 1", "--json"];
   const { code, stderr } = await runTask(ROOT, { task: "bench", args });
   assert.equal(code, 1);
-  assert.match(stderr, /Cannot measure V 1: wanted V 4096, D 512, tied or V 32000, D 1024/);
+  assert.match(stderr, /Cannot measure V 1: wanted V 4096, D 512, B 4 or V 32000, D 1024, B 1/);
 });

@@ -120,15 +120,18 @@ function halfProduct(
   [x, w]: string[],
   e: Emitter,
 ): string {
-  const [outer, inner] = inputs[1].shape, size = Math.max(1, Math.floor(HALF_BLOCK / inner));
+  const [rows] = inputs[0].shape, [outer, inner] = inputs[1].shape;
+  // Parts of a result are there twice while they are joined: with many rows that is more than the matrix in f32.
+  const whole = transB && rows >= inner;
+  const size = whole ? outer : Math.max(1, Math.floor(HALF_BLOCK / inner));
   const one = e.one("Slice", [x, e.integers([0, 0]), e.integers([1, 1]), e.integers([0, 1])]);
   const less = e.one("Less", [e.one("Reshape", [one, e.integers([1])]), e.number(0)]);
   const bit = e.one("Cast", [less], { to: { int: ONNX_TYPE.i64 } });
   const zero = e.one("Mul", [bit, e.integers([0])]);
   const products: string[] = [];
   for (let start = 0; start < outer; start += size) {
-    const end = Math.min(start + size, outer), rows = [e.integers([end]), e.integers([0])];
-    const stored = e.one("Slice", [w, e.one("Add", [zero, e.integers([start])]), ...rows]);
+    const end = Math.min(start + size, outer), to = [e.integers([end]), e.integers([0])];
+    const stored = e.one("Slice", [w, e.one("Add", [zero, e.integers([start])]), ...to]);
     const block = e.one("Cast", [stored], { to: { int: ONNX_TYPE.f32 } });
     const part = transB || size >= outer
       ? x
