@@ -76,7 +76,7 @@ function deviation(values: readonly number[]): number {
 function estimate(
   tables: readonly CountTable[],
   statistic: (ratios: readonly number[]) => number,
-  { draws = 2000, seed = 0 }: DrawOptions,
+  { draws = 10_000, seed = 0 }: DrawOptions,
 ): Estimate {
   const { seeds, prompts } = checkTables(tables);
   const byPrompt = tables.map((t) =>
