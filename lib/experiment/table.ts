@@ -5,8 +5,7 @@
 import { formatTable } from "../report/table.ts";
 import type { Estimate } from "../eval/two_level.ts";
 import type { Experiment } from "./experiment.ts";
-import type { Results } from "./rows.ts";
-import { type ArmSummary, summarizeResults } from "./summary.ts";
+import type { ArmSummary } from "./summary.ts";
 
 export interface Cell {
   text: string;
@@ -123,9 +122,9 @@ function notesOf(experiment: Experiment, arms: readonly ArmSummary[]): string[] 
   ];
 }
 
-/** The table of the arms that have rows. @throws as `summarizeResults` does. */
-export function tabulate(experiment: Experiment, results: Results): ResultTable {
-  const arms = summarizeResults(experiment, results), { base } = experiment;
+/** The table of an experiment's arms, one or more, as `summarizeResults` found them. */
+export function tabulate(experiment: Experiment, arms: readonly ArmSummary[]): ResultTable {
+  const { base } = experiment;
   const columns: [string, (arm: ArmSummary) => Cell | string][] = [
     ["arm", ({ arm }) => arm],
     ...trainingColumns(arms),

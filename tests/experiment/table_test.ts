@@ -1,14 +1,15 @@
 /** Tables: cells, grey ones, the paper's columns, what stands below, and the three forms as text. */
 import assert from "node:assert/strict";
+import type { Results } from "../../lib/experiment/rows.ts";
+import { summarizeResults } from "../../lib/experiment/summary.ts";
 import { formatResults, tabulate } from "../../lib/experiment/table.ts";
 import { EXPERIMENT, rowsOf } from "./tiny_experiment.ts";
 
 const LEVEL = [[10, 20, 30], [11, 19, 30]], MIXED = [[12, 18, 31], [12, 20, 28]];
 const ahead = LEVEL.map((seed) => seed.map((x) => x + 0.5));
-const TABLE = tabulate(
-  EXPERIMENT,
-  rowsOf({ base: LEVEL, "no mask": MIXED, "one step": ahead }),
-);
+const tableOf = (results: Results, experiment = EXPERIMENT) =>
+  tabulate(experiment, summarizeResults(experiment, results));
+const TABLE = tableOf(rowsOf({ base: LEVEL, "no mask": MIXED, "one step": ahead }));
 
 Deno.test("columns: arm, training, tau, the paired difference, the paper beside it", () => {
   const columns = ["arm", "passes", "parameters", "tokens", "tau", "against base"];
@@ -32,14 +33,14 @@ Deno.test("below: seeds and prompts, the smallest detectable difference, the pap
   assert.match(grey, /inside the noise/);
   assert.match(smallest, /80 % power at 5 %.*tau 0\.00 to \d+\.\d\d \(.* with 6 prompts\)/);
   assert.deepEqual([paper, missing], ["Paper: Table 0.", "Not run: narrow."]);
-  const one = tabulate(EXPERIMENT, rowsOf({ base: LEVEL.slice(1), "no mask": MIXED.slice(1) }));
+  const one = tableOf(rowsOf({ base: LEVEL.slice(1), "no mask": MIXED.slice(1) }));
   assert.match(one.notes[0], /^1 seed, 3 prompts; .* over prompts alone/);
 });
 
 Deno.test("without training and paper their columns are left out", () => {
   const results = rowsOf({ base: LEVEL }),
     rows = results.rows.map(({ training: _, ...row }) => row);
-  const { heading, notes } = tabulate({ ...EXPERIMENT, paper: undefined }, { ...results, rows });
+  const { heading, notes } = tableOf({ ...results, rows }, { ...EXPERIMENT, paper: undefined });
   assert.deepEqual(heading, ["arm", "tau", "against base"]);
   assert.ok(!notes.some((n) => n.startsWith("Paper") || n.startsWith("Smallest")));
 });
