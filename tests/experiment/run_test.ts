@@ -46,6 +46,10 @@ Deno.test("an experiment runs once: rows of all arms and seeds, shared steps tra
     assert.deepEqual(again.events[0], { ...plan, measured: 8, trained: 8 });
     assert.deepEqual(again.events.slice(1).map((e) => e.type), Array(8).fill("skipped"));
     assert.deepEqual(again.rows, stored.rows);
+    const part = await runTo(EXPERIMENT, lab, { ...options, only: ["one step"], seeds: [1] });
+    assert.deepEqual(part.rows.map((r) => [r.arm, r.seed]), [["one step", 1]]);
+    const kept = await readResults(join(options.folder, "tiny", "results.json"));
+    assert.deepEqual(kept.rows, stored.rows, "rows of other arms and seeds stay");
 
     // Rows gone, drafts there: measured again, to the same counts, without training.
     await rm(join(options.folder, "tiny"), { recursive: true });
