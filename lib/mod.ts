@@ -142,12 +142,24 @@ export {
   tauUpstream,
 } from "./eval/metrics.ts";
 export { tauSpecForge, tauVllm } from "./eval/tau_definitions.ts";
-export { bootstrap } from "./eval/stats.ts";
+export { bootstrap, insideNoise, smallestDetectable } from "./eval/stats.ts";
+export { type Counts, estimateDifference, estimateRatio } from "./eval/two_level.ts";
 export { recordDrafts, type Recording } from "./eval/recording.ts";
 export { readRecording, recordingSubject, writeRecording } from "./eval/recording_file.ts";
 export { countMisses, predict, simulate } from "./eval/simulate.ts";
 export { sweep, type SweepRow } from "./eval/sweep.ts";
 export { type SuiteSummary, summarize } from "./eval/summary.ts";
+export type {
+  Arm,
+  Experiment,
+  Measure,
+  MeasuredTree,
+  PaperTable,
+  Settings,
+} from "./experiment/experiment.ts";
+export { planExperiment } from "./experiment/plan.ts";
+export { heldOutPrompts, type Lab, runExperiment } from "./experiment/run.ts";
+export { readResults, type Results, type Row, writeResults } from "./experiment/rows.ts";
 export type { GenerationEvent, StepEvent, TrainingEvent } from "./report/events.ts";
 export * from "./report/figures.ts";
 export { sizeMap } from "./report/sweep_page.ts";

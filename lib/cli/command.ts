@@ -13,7 +13,7 @@ export interface Option {
   choices?: readonly string[];
   minimum?: number;
   maximum?: number;
-  /** May be given without its name, as the first word. */
+  /** May be given without its name: words go to these options in the order of their declaration. */
   positional?: boolean;
 }
 
@@ -105,7 +105,7 @@ export function parseOptions<S extends Record<string, Option>>(
   args: readonly string[],
 ): Values<S> & { json: boolean; help: boolean } {
   const all: Record<string, Option> = { ...options, json: JSON_OPTION, help: HELP_OPTION };
-  const first = Object.keys(all).find((key) => all[key].positional === true);
+  const worded = Object.keys(all).filter((key) => all[key].positional === true);
   const { values, positionals } = parseArgs({
     // A lone -- comes from task runners that separate their own options.
     args: joinNegative(args.filter((a) => a !== "--"), all),
@@ -115,13 +115,14 @@ export function parseOptions<S extends Record<string, Option>>(
       ) => [k, { type: o.type === "boolean" ? "boolean" : "string" }]),
     ),
     strict: true,
-    allowPositionals: first !== undefined,
+    allowPositionals: worded.length > 0,
   });
-  if (positionals.length > 1) {
-    throw new Error(`found ${positionals.join(" ")}, wanted one word besides the options`);
+  if (positionals.length > worded.length) {
+    const wanted = worded.length === 1 ? "one word" : `${worded.length} words`;
+    throw new Error(`found ${positionals.join(" ")}, wanted ${wanted} besides the options`);
   }
   const parsed = Object.entries(all).map(([key, option]) => {
-    const word = key === first ? positionals[0] : undefined;
+    const word = positionals[worded.indexOf(key)];
     const given = (values[key] ?? word) as string | boolean | undefined;
     if (given === undefined) {
       return [key, option.default ?? (option.type === "boolean" ? false : undefined)];
