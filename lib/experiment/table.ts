@@ -4,7 +4,7 @@
  */
 import { formatTable, withInterval } from "../report/table.ts";
 import type { Estimate } from "../eval/two_level.ts";
-import { type Experiment } from "./experiment.ts";
+import type { Experiment } from "./experiment.ts";
 import type { Results } from "./rows.ts";
 import { type ArmSummary, summarizeResults } from "./summary.ts";
 
