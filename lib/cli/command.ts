@@ -4,6 +4,7 @@
  */
 import process from "node:process";
 import { parseArgs, styleText } from "node:util";
+import { type RanCommand, ranCommand } from "../report/provenance.ts";
 
 /** One option of a task. */
 export interface Option {
@@ -15,9 +16,12 @@ export interface Option {
   maximum?: number;
   /** May be given without its name: words go to these options in the order of their declaration. */
   positional?: boolean;
+  /** Takes all words that are left, as a list. The last positional option; of type string. */
+  several?: boolean;
 }
 
-type Value<O extends Option> = O extends { type: "boolean" } ? boolean
+type Value<O extends Option> = O extends { several: true } ? string[]
+  : O extends { type: "boolean" } ? boolean
   : O extends { type: "string"; default: string } ? string
   : O extends { type: "string" } ? string | undefined
   : O extends { default: number } ? number
@@ -38,6 +42,8 @@ export interface Io {
   say(line: string): void;
   /** The result as one object; printed with `--json` only. */
   result(value: unknown): void;
+  /** This run of the task with its options, for reports; `leaveOut`: options that say where results go. */
+  ran(leaveOut?: readonly string[]): RanCommand;
   /** Aborted by the first Ctrl-C. */
   signal: AbortSignal;
 }
@@ -117,11 +123,16 @@ export function parseOptions<S extends Record<string, Option>>(
     strict: true,
     allowPositionals: worded.length > 0,
   });
-  if (positionals.length > worded.length) {
+  const open = all[worded.at(-1) ?? ""]?.several === true;
+  if (positionals.length > worded.length && !open) {
     const wanted = worded.length === 1 ? "one word" : `${worded.length} words`;
     throw new Error(`found ${positionals.join(" ")}, wanted ${wanted} besides the options`);
   }
   const parsed = Object.entries(all).map(([key, option]) => {
+    if (option.several) {
+      const words = positionals.slice(worded.indexOf(key)), named = values[key];
+      return [key, typeof named === "string" ? [named, ...words] : words];
+    }
     const word = positionals[worded.indexOf(key)];
     const given = (values[key] ?? word) as string | boolean | undefined;
     if (given === undefined) {
@@ -166,6 +177,8 @@ export async function runCommand<S extends Record<string, Option>>(
     await action(options, {
       say: (line) => options.json ? console.error(line) : console.log(line),
       result: (value) => options.json && console.log(JSON.stringify(value)),
+      ran: (leaveOut = []) =>
+        ranCommand(command.name, options, { declared: command.options, leaveOut }),
       signal: abort.signal,
     });
   } catch (cause) {

@@ -8,10 +8,12 @@ import { generateData } from "../data/generate.ts";
 import { takePrompts } from "../data/prompts.ts";
 import { type Storage, STORAGES } from "../data/storage.ts";
 import { checkSampling } from "../decode/sample.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
 import { loadTarget } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type Io, runCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
+import { DATA_FILE } from "./run_record.ts";
 
 const PARTS = { train: "train", validation: "validation" } as const;
 
@@ -88,10 +90,11 @@ await runCommand({
       describe: "make nothing; store the shards of this folder as --storage in --out",
     },
   },
-}, async (options, { say, result, signal }) => {
+}, async (options, io) => {
+  const { say, result, ran, signal } = io;
   const storage = options.storage as Storage;
   if (options.convert !== undefined) {
-    return await convert(options.convert, { out: options.out, storage, say, result, signal });
+    return await convert(options.convert, { out: options.out, storage, ...io });
   }
   const sampling = { temperature: options.temperature, topK: 0, topP: options["top-p"] };
   const taps = parseTaps(options.taps);
@@ -132,5 +135,7 @@ await runCommand({
     say(`${folder}: ${lengths.length} examples, ${total} tokens`);
     summary[part] = { folder, examples: lengths.length, tokens: total };
   }
+  const made = `${JSON.stringify({ command: ran(["out"]) })}\n`;
+  if (!signal.aborted) await writeFileAtomic(join(options.out, DATA_FILE), made);
   result({ target: target.identity, ...summary });
 });

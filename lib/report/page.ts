@@ -7,15 +7,24 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import type { Environment } from "./environment.ts";
 import type { Figure } from "./figures.ts";
+import { escapeHtml } from "./html.ts";
+import { renderSamples, type Sample, SAMPLE_STYLE } from "./samples.ts";
 import { numericColumns } from "./table.ts";
+
+export { escapeHtml } from "./html.ts";
 
 /** A part of a page. */
 export interface Section {
   heading: string;
   text?: string;
+  /** What the reader must know before the numbers; set apart. */
+  warnings?: readonly string[];
+  /** A command line. */
+  code?: string;
   /** First row is the heading. */
   table?: readonly (readonly (string | number)[])[];
   figures?: readonly Figure[];
+  samples?: readonly Sample[];
 }
 
 export interface Page {
@@ -23,18 +32,6 @@ export interface Page {
   lead: string;
   sections: readonly Section[];
   environment: Environment;
-}
-
-/** Text made safe for HTML. */
-export function escapeHtml(text: string): string {
-  const safe: Record<string, string> = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    '"': "&quot;",
-    "'": "&#39;",
-  };
-  return text.replace(/[&<>"']/g, (c) => safe[c]);
 }
 
 /** A table that scrolls by itself where it is wider than the page; the first row is its heading. */
@@ -54,11 +51,30 @@ export function renderTable(rows: readonly (readonly (string | number)[])[]): st
 const POLICY =
   "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:";
 
+/**
+ * On paper: black on white whatever the screen's scheme, tables whole and small enough, nothing cut in the midst.
+ * What is folded up on a screen stays folded: the pictures above it say the same.
+ */
+const PRINT_STYLE = `
+@page { margin: 14mm; }
+@media print {
+  :root { color-scheme: light; --text: #000; --soft: #444; --line: #bbb; --back: #fff; --mark: #cfe6f5; --warn: #b25b00; }
+  body { font-size: 11px; max-width: none; padding: 0; } h1 { font-size: 18px; }
+  h2, h3 { break-after: avoid; } tr, .figures > section, .warnings { break-inside: avoid; }
+  .wide { overflow: visible; } table { font-size: 9px; }
+  th, td { padding: .2rem .5rem .2rem 0; white-space: normal; overflow-wrap: anywhere; }
+  .n { white-space: nowrap; overflow-wrap: normal; }
+  details { display: none; } .figures { grid-template-columns: 1fr 1fr; gap: 0 1rem; }
+}
+`;
+
 /** How all pages look. */
 export const STYLE = `
-:root { color-scheme: light dark; --text: #1b1b1b; --soft: #5f6368; --line: #d8dade; --back: #fff; }
+:root { color-scheme: light dark; --text: #1b1b1b; --soft: #5f6368; --line: #d8dade; --back: #fff;
+  --mark: #cfe6f5; --warn: #b25b00; }
 @media (prefers-color-scheme: dark) {
-  :root { --text: #e6e6e6; --soft: #a0a4a8; --line: #3a3d41; --back: #17181a; }
+  :root { --text: #e6e6e6; --soft: #a0a4a8; --line: #3a3d41; --back: #17181a;
+    --mark: #17405c; --warn: #f0a94b; }
 }
 body { margin: 0 auto; max-width: 60rem; padding: 2rem 1rem 4rem; background: var(--back); color: var(--text);
   font: 16px/1.5 system-ui, sans-serif; }
@@ -69,7 +85,10 @@ th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px soli
 .n { text-align: right; font-variant-numeric: tabular-nums; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 0 2rem; }
 .figures > section { min-width: 0; } details { font-size: .9rem; }
-`;
+.warnings { border: 1px solid var(--warn); border-left-width: 4px; margin: 1rem 0; padding: .5rem 1rem .5rem 2rem; }
+.code { white-space: pre-wrap; overflow-wrap: anywhere; font: .9rem/1.5 ui-monospace, monospace;
+  border: 1px solid var(--line); padding: .6rem .8rem; }
+${SAMPLE_STYLE}${PRINT_STYLE}`;
 
 /** The page as HTML. */
 export async function renderPage({ title, lead, sections, environment }: Page): Promise<string> {
@@ -83,14 +102,19 @@ export async function renderPage({ title, lead, sections, environment }: Page): 
     }"></div>` +
       `<details><summary>numbers</summary>${renderTable(f.table)}</details></section>`;
   };
-  const body = sections.map(({ heading, text, table: rows, figures = [] }) =>
-    [
+  const body = sections.map(({ heading, text, warnings = [], code, table: rows, ...more }) => {
+    const { figures = [], samples = [] } = more;
+    const listed = warnings.map((w) => `<li>${escapeHtml(w)}</li>`).join("");
+    return [
       `<h2>${escapeHtml(heading)}</h2>`,
       text === undefined ? "" : `<p>${escapeHtml(text)}</p>`,
+      warnings.length > 0 ? `<ul class="warnings">${listed}</ul>` : "",
+      code === undefined ? "" : `<pre class="code">${escapeHtml(code)}</pre>`,
       rows === undefined ? "" : renderTable(rows),
       figures.length > 0 ? `<div class="figures">${figures.map(figure).join("")}</div>` : "",
-    ].join("\n")
-  ).join("\n");
+      renderSamples(samples),
+    ].join("\n");
+  }).join("\n");
   // "</" inside a script would end it.
   const json = JSON.stringify(drawn.map(({ data, layout }) => ({ data, layout }))).replaceAll(
     "<",
