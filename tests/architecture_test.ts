@@ -113,6 +113,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   "lib/report": [
     "lib/eval/metrics.ts",
+    "lib/eval/stats.ts",
     "lib/eval/summary.ts",
     "lib/eval/tau_definitions.ts",
     "lib/io",

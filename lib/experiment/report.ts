@@ -3,13 +3,18 @@
  * and prompts, tau by arm as a figure, cost, and the command that makes it again. From stored rows only. Numbers:
  * `summary.ts`; the table: `table.ts`.
  */
-import type { Environment } from "../report/environment.ts";
+import { type Environment, NOT_RECORDED, UNKNOWN_PLACE } from "../report/environment.ts";
 import { axis, COLORS, layout, round } from "../report/figure_layout.ts";
 import type { Figure } from "../report/figures.ts";
 import type { Page } from "../report/page.ts";
 import { AGAIN } from "../report/provenance.ts";
-import { costSection, formatSeconds, NOT_RECORDED } from "../report/report_sections.ts";
-import { reproduceSection, settingsSection } from "../report/report_sections.ts";
+import {
+  costSection,
+  formatSeconds,
+  reproduceSection,
+  settingsSection,
+} from "../report/report_sections.ts";
+import { settingRows } from "../report/training_page.ts";
 import type { Experiment } from "./experiment.ts";
 import type { Results, Row } from "./rows.ts";
 import { summarizeResults } from "./summary.ts";
@@ -63,17 +68,10 @@ function armFigure(experiment: Experiment, results: Results, measure: string): F
   };
 }
 
-function environmentOf(rows: readonly Row[]): Environment {
-  return {
-    date: valuesOf(rows, "date").join(", ") || NOT_RECORDED,
-    commit: valuesOf(rows, "commit").join(", ") || NOT_RECORDED,
-    deno: NOT_RECORDED,
-    platform: NOT_RECORDED,
-    cpu: NOT_RECORDED,
-    cores: NaN,
-    memory: NOT_RECORDED,
-    backend: NOT_RECORDED,
-  };
+/** What the rows say of where they were made. */
+export function resultsPlace({ rows }: Pick<Results, "rows">): Environment {
+  const date = valuesOf(rows, "date").join(", "), commit = valuesOf(rows, "commit").join(", ");
+  return { ...UNKNOWN_PLACE, ...(date && { date }), ...(commit && { commit }) };
 }
 
 /** Seconds of training and measuring and tokens read, over all rows. */
@@ -100,15 +98,12 @@ export function experimentReport(
   { question = experiment.question }: { question?: string } = {},
 ): Page {
   const { rows, settings } = results, table = tabulate(experiment, results);
-  const environment = environmentOf(rows);
+  const environment = resultsPlace(results);
   const cells = [
     table.heading,
     ...table.rows.map((row) => row.map((c) => c.grey ? `(${c.text})` : c.text)),
   ];
   const seeds = [...new Set(rows.map((r) => r.seed))];
-  const flat = Object.entries(settings).map((
-    [k, v],
-  ) => [k, typeof v === "object" ? JSON.stringify(v) : v]);
   const commits = valuesOf(rows, "commit");
   const own = Object.keys(rows[0].counts);
   return {
@@ -127,7 +122,7 @@ export function experimentReport(
       },
       costOf(rows),
       settingsSection({
-        ...Object.fromEntries(flat),
+        ...Object.fromEntries(settingRows({ ...settings })),
         seeds: seeds.join(", "),
         target: valuesOf(rows, "target").join(", "),
       }),

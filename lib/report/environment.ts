@@ -86,3 +86,27 @@ export async function readEnvironment(
     lockfile: await lockfile(),
   };
 }
+
+/** Stands where a run says nothing. */
+export const NOT_RECORDED = "not recorded";
+
+/** The place of a run that did not record it; what is known is put over it. */
+export const UNKNOWN_PLACE: Environment = {
+  date: NOT_RECORDED,
+  commit: NOT_RECORDED,
+  deno: NOT_RECORDED,
+  platform: NOT_RECORDED,
+  cpu: NOT_RECORDED,
+  cores: NaN,
+  memory: NOT_RECORDED,
+  backend: NOT_RECORDED,
+};
+
+/** Rows of a table, without a heading: every field, and of runs before there were packages and lockfile that too. */
+export function environmentRows(environment: Environment): [string, string][] {
+  const { packages = NOT_RECORDED, lockfile = NOT_RECORDED, ...rest } = environment;
+  return Object.entries({ ...rest, packages, lockfile }).map(([key, value]) => [
+    key,
+    Number.isNaN(value) ? NOT_RECORDED : String(value),
+  ]);
+}

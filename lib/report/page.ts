@@ -5,7 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import type { Environment } from "./environment.ts";
+import { type Environment, environmentRows } from "./environment.ts";
 import type { Figure } from "./figures.ts";
 import { escapeHtml } from "./html.ts";
 import { renderSamples, type Sample, SAMPLE_STYLE } from "./samples.ts";
@@ -34,13 +34,17 @@ export interface Page {
   environment: Environment;
 }
 
+/** Longer cells take several lines. */
+const LONG = 48;
+
 /** A table that scrolls by itself where it is wider than the page; the first row is its heading. */
 export function renderTable(rows: readonly (readonly (string | number)[])[]): string {
   const numeric = numericColumns(rows);
   const cells = (row: readonly (string | number)[], tag: "td" | "th") =>
-    row.map((cell, c) =>
-      `<${tag}${numeric[c] ? ' class="n"' : ""}>${escapeHtml(String(cell))}</${tag}>`
-    ).join("");
+    row.map((cell, c) => {
+      const text = String(cell), kind = numeric[c] ? "n" : text.length > LONG ? "long" : "";
+      return `<${tag}${kind && ` class="${kind}"`}>${escapeHtml(text)}</${tag}>`;
+    }).join("");
   const [head, ...body] = rows;
   return `<div class="wide"><table><thead><tr>${cells(head, "th")}</tr></thead><tbody>${
     body.map((row) => `<tr>${cells(row, "td")}</tr>`).join("")
@@ -58,12 +62,12 @@ const POLICY =
 const PRINT_STYLE = `
 @page { margin: 14mm; }
 @media print {
-  :root { color-scheme: light; --text: #000; --soft: #444; --line: #bbb; --back: #fff; --mark: #cfe6f5; --warn: #b25b00; }
-  body { font-size: 11px; max-width: none; padding: 0; } h1 { font-size: 18px; }
-  h2, h3 { break-after: avoid; } tr, .figures > section, .warnings { break-inside: avoid; }
-  .wide { overflow: visible; } table { font-size: 9px; }
-  th, td { padding: .2rem .5rem .2rem 0; white-space: normal; overflow-wrap: anywhere; }
-  .n { white-space: nowrap; overflow-wrap: normal; }
+  :root { color-scheme: light; --text: #000; --soft: #444; --line: #bbb; --back: #fff; --mark: #cfe6f5; --warn: #b25b00;
+    font-size: 11px; }
+  body { font-size: 1rem; max-width: none; padding: 0; }
+  h2, h3, h2 + p { break-after: avoid; } tr, .figures > section, .warnings, .code, .sample { break-inside: avoid; }
+  .wide { overflow: visible; } th, td { padding: .2rem .6rem .2rem 0; }
+  td:not(.n), th { white-space: normal; overflow-wrap: break-word; }
   details { display: none; } .figures { grid-template-columns: 1fr 1fr; gap: 0 1rem; }
 }
 `;
@@ -83,12 +87,20 @@ h3 { font-size: .95rem; margin: 1.5rem 0 0; } p { max-width: 42rem; } .soft, sum
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; margin: .75rem 0; }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
+.long { white-space: normal; overflow-wrap: anywhere; min-width: 14rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 0 2rem; }
 .figures > section { min-width: 0; } details { font-size: .9rem; }
 .warnings { border: 1px solid var(--warn); border-left-width: 4px; margin: 1rem 0; padding: .5rem 1rem .5rem 2rem; }
 .code { white-space: pre-wrap; overflow-wrap: anywhere; font: .9rem/1.5 ui-monospace, monospace;
   border: 1px solid var(--line); padding: .6rem .8rem; }
 ${SAMPLE_STYLE}${PRINT_STYLE}`;
+
+/** Figures have widths in pixels, of the screen: on paper half a page, and afterwards the screen's again. */
+const ON_PAPER = `const plots = () => document.querySelectorAll(".plot");
+globalThis.addEventListener?.("beforeprint", () =>
+  plots().forEach((p) => Plotly.relayout(p, { width: 330, autosize: false })));
+globalThis.addEventListener?.("afterprint", () =>
+  plots().forEach((p) => Plotly.relayout(p, { width: null, autosize: true })));`;
 
 /** The page as HTML. */
 export async function renderPage({ title, lead, sections, environment }: Page): Promise<string> {
@@ -120,7 +132,7 @@ export async function renderPage({ title, lead, sections, environment }: Page): 
     "<",
     "\\u003c",
   );
-  const where = Object.entries(environment).map(([k, v]) => [k, String(v)]);
+  const where = environmentRows(environment);
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="${POLICY}">
@@ -133,6 +145,7 @@ ${renderTable([["what", "value"], ...where])}
 <script>
 ${json}.forEach((f, i) =>
   Plotly.newPlot("figure" + i, f.data, f.layout, { responsive: true, displayModeBar: false }));
+${ON_PAPER}
 </script>
 </body></html>
 `;

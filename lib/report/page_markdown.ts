@@ -2,6 +2,7 @@
  * A page as Markdown, for reading in a repository and for pasting: the same sections in the same order, figures as
  * the tables of their numbers. The same page as HTML: `page.ts`.
  */
+import { environmentRows } from "./environment.ts";
 import type { Page } from "./page.ts";
 import { fenced, samplesMarkdown } from "./samples.ts";
 import { numericColumns } from "./table.ts";
@@ -42,7 +43,7 @@ export function renderMarkdown({ title, lead, sections, environment }: Page): st
     }
     if (samples.length > 0) parts.push(samplesMarkdown(samples));
   }
-  const where = Object.entries(environment).map(([k, v]) => [k, String(v)]);
+  const where = environmentRows(environment);
   parts.push("## Where this was measured", markdownTable([["what", "value"], ...where]));
   return `${parts.join("\n\n")}\n`;
 }

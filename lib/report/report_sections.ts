@@ -2,12 +2,10 @@
  * Sections that every report has, whatever was run: what was asked, what was read, what it cost, how to run it again.
  * What a run did not record is named as such. Sections of one kind: `evaluation_report.ts`, `training_report.ts`.
  */
+import { NOT_RECORDED } from "./environment.ts";
 import type { Section } from "./page.ts";
 import { AGAIN, commandLine, type Cost, type Inputs, type OptionValue } from "./provenance.ts";
 import type { RunRecord } from "./stored_run.ts";
-
-/** Stands where an older run says nothing. */
-export const NOT_RECORDED = "not recorded";
 
 /** `1.5 MB`, by thousands. */
 export function formatBytes(bytes: number): string {
@@ -26,12 +24,6 @@ export function formatSeconds(seconds: number): string {
 }
 
 const count = (n: number | undefined) => n === undefined ? "" : n.toLocaleString("en");
-
-/** Where the seeds of a run stand. */
-export function seedsOf(options: Record<string, OptionValue>): string {
-  const seed = options.seed;
-  return seed === undefined ? NOT_RECORDED : `${seed}`;
-}
 
 /** A row a thing that was read. */
 export function inputsSection({ inputs }: { inputs?: Inputs }): Section {

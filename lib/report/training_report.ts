@@ -2,7 +2,7 @@
  * The report of a stored training, for `renderPage` and `renderMarkdown`: curves and last numbers of each stage, cost,
  * inputs, drafts, and the command that makes it again. From stored rows only. The curves: `training_page.ts`.
  */
-import type { Environment } from "./environment.ts";
+import { NOT_RECORDED, UNKNOWN_PLACE } from "./environment.ts";
 import type { Page, Section } from "./page.ts";
 import { commandLine } from "./provenance.ts";
 import {
@@ -10,25 +10,12 @@ import {
   formatBytes,
   formatSeconds,
   inputsSection,
-  NOT_RECORDED,
   reproduceLine,
   reproduceSection,
 } from "./report_sections.ts";
 import type { TrainingRun } from "./run_folder.ts";
 import type { TrainingRecord } from "./stored_run.ts";
 import { trainingPage } from "./training_page.ts";
-
-/** Of a run that did not record its place. */
-const NOWHERE: Environment = {
-  date: NOT_RECORDED,
-  commit: NOT_RECORDED,
-  deno: NOT_RECORDED,
-  platform: NOT_RECORDED,
-  cpu: NOT_RECORDED,
-  cores: NaN,
-  memory: NOT_RECORDED,
-  backend: NOT_RECORDED,
-};
 
 /** What the updates themselves say of time, tokens and memory. */
 function updateCosts({ stages }: TrainingRun): [string, string][] {
@@ -70,7 +57,7 @@ export function trainingReport(
   run: TrainingRun,
   { record, question = record.question }: { record: Partial<TrainingRecord>; question?: string },
 ): Page {
-  const environment = record.environment ?? run.environment ?? NOWHERE;
+  const environment = record.environment ?? run.environment ?? UNKNOWN_PLACE;
   const { command, resumed = [] } = record;
   const settings = command === undefined
     ? run.settings
