@@ -10,7 +10,7 @@ export const EIGHT: MeasuredTree = { tree: { depth: 6, width: 2, budget: 8 }, mi
 export const SEEDS = [0, 1, 2];
 
 export const SMALL: Settings = {
-  epochs: 1 / 6,
+  epochs: 1 / 16,
   learningRate: [1e-3, 6e-4],
   rows: 256,
   warmup: 10,

@@ -160,6 +160,8 @@ export type {
 export { planExperiment } from "./experiment/plan.ts";
 export { heldOutPrompts, type Lab, runExperiment } from "./experiment/run.ts";
 export { readResults, type Results, type Row, writeResults } from "./experiment/rows.ts";
+export { type ArmSummary, summarizeResults } from "./experiment/summary.ts";
+export { formatResults, tabulate } from "./experiment/table.ts";
 export type { GenerationEvent, StepEvent, TrainingEvent } from "./report/events.ts";
 export * from "./report/figures.ts";
 export { sizeMap } from "./report/sweep_page.ts";

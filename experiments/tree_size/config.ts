@@ -14,5 +14,5 @@ export default {
   })),
   base: "60/6/10",
   seeds: [0],
-  settings: { ...SMALL, maxTokens: 128 },
+  settings: SMALL,
 } satisfies Experiment;

@@ -9,12 +9,15 @@ import { styleText } from "node:util";
 import { openOnnxBackend } from "../backend/onnx/backend.ts";
 import { openExamples } from "../data/features.ts";
 import { checkExperiment, type Experiment, isTrained } from "../experiment/experiment.ts";
+import { experimentPage } from "../experiment/page.ts";
 import { readResults, type Results } from "../experiment/rows.ts";
 import { type ExperimentEvent, heldOutPrompts, runExperiment } from "../experiment/run.ts";
 import { summarizeResults } from "../experiment/summary.ts";
 import { formatResults, tabulate } from "../experiment/table.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
 import { loadTarget } from "../model/load.ts";
 import { readEnvironment } from "../report/environment.ts";
+import { renderPage } from "../report/page.ts";
 import { formatTable } from "../report/table.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { runCommand } from "./command.ts";
@@ -114,6 +117,7 @@ await runCommand({
     data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
     target: { type: "string", default: "data/target", describe: "target folder" },
     table: { type: "boolean", describe: "run nothing, print the table of results that ship" },
+    page: { type: "string", describe: "also write table and figures as a page: FILE.html" },
     markdown: { type: "boolean", describe: "print the table as Markdown" },
   },
 }, async (options, { say, result, signal }) => {
@@ -127,16 +131,24 @@ await runCommand({
     return result(all.map(({ measure: _, ...experiment }) => experiment));
   }
   const planned = await load(options.experiment), { name } = planned;
-  const print = (experiment: Experiment, results: Results) => {
+  const print = async (experiment: Experiment, results: Results) => {
+    const arms = summarizeResults(experiment, results);
     const { markdown } = options, terminal = Deno.stdout.isTerminal();
     const dim = terminal ? (text: string) => styleText("gray", text) : undefined;
     say(`${experiment.question}\n`);
-    say(formatResults(tabulate(experiment, results), { markdown, dim }));
-    const arms = summarizeResults(experiment, results);
+    say(formatResults(tabulate(experiment, arms), { markdown, dim }));
+    if (options.page !== undefined) {
+      const environment = await readEnvironment({ backend: "none: read from results" });
+      await writeFileAtomic(
+        options.page,
+        await renderPage(experimentPage(experiment, results, { environment })),
+      );
+      say(`\n${options.page}`);
+    }
     result({ experiment: name, settings: results.settings, arms });
   };
   if (options.do === "show" || options.table) {
-    return print(planned, await resultsOf(name, options.table ? undefined : options.out));
+    return await print(planned, await resultsOf(name, options.table ? undefined : options.out));
   }
   const { epochs = planned.settings.epochs } = options, out = options.out ?? "runs/experiments";
   const experiment = { ...planned, settings: { ...planned.settings, epochs } };
@@ -159,7 +171,7 @@ await runCommand({
   }
   if (signal.aborted) return say("stopped; the same command continues");
   if (failed.length < experiment.arms.length * (seeds ?? experiment.seeds).length) {
-    print(experiment, await resultsOf(name, out));
+    await print(experiment, await resultsOf(name, out));
   }
   if (failed.length > 0) {
     throw new Error(`${failed.length} failed (${failed.join("; ")}); the same command tries again`);

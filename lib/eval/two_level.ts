@@ -72,28 +72,40 @@ function deviation(values: readonly number[]): number {
   return Math.sqrt(all.reduce((s, x) => s + (x - mean) ** 2, 0) / n);
 }
 
+/** The ratio of the chosen items of each arm, whose numerators and denominators alternate in `sums`. */
+function ratios(sums: readonly Float64Array[], chosen: ArrayLike<number>): number[] {
+  return sums.map((own) => {
+    let numerator = 0, denominator = 0;
+    for (let i = 0; i < chosen.length; i++) {
+      numerator += own[2 * chosen[i]];
+      denominator += own[2 * chosen[i] + 1];
+    }
+    return ratio([numerator, denominator]);
+  });
+}
+
 /** Draws prompts with the seeds as they are, and seeds with the prompts as they are; deviations add. */
 function estimate(
   tables: readonly CountTable[],
   statistic: (ratios: readonly number[]) => number,
   { draws = 10_000, seed = 0 }: DrawOptions,
 ): Estimate {
-  const { seeds, prompts } = checkTables(tables);
+  const { seeds, prompts } = checkTables(tables), from = random(seed, "two levels");
+  const value = statistic(tables.map((t) => ratio(total(t.flat()))));
+  const deviations = (sums: readonly (readonly Counts[])[], n: number) => {
+    const flat = sums.map((own) => Float64Array.from(own.flat())), chosen = new Uint32Array(n);
+    return Array.from({ length: draws }, () => {
+      for (let i = 0; i < n; i++) chosen[i] = from.integer(n);
+      return statistic(ratios(flat, chosen)) - value;
+    });
+  };
   const byPrompt = tables.map((t) =>
     Array.from({ length: prompts }, (_, p) => total(t.map((row) => row[p])))
   );
-  const bySeed = tables.map((t) => t.map(total));
-  const value = statistic(tables.map((t) => ratio(total(t.flat())))), stretch = seedStretch(seeds);
-  const from = random(seed, "two levels");
-  const draw = (sums: readonly (readonly Counts[])[], n: number) => {
-    const chosen = Array.from({ length: n }, () => from.integer(n));
-    return statistic(sums.map((own) => ratio(total(chosen.map((i) => own[i]))))) - value;
-  };
-  const ofPrompts = Array.from({ length: draws }, () => draw(byPrompt, prompts));
-  const ofSeeds = Array.from(
-    { length: draws },
-    () => seeds < 2 ? 0 : stretch * draw(bySeed, seeds),
-  );
+  const ofPrompts = deviations(byPrompt, prompts), stretch = seedStretch(seeds);
+  const ofSeeds = seeds < 2
+    ? new Array<number>(draws).fill(0)
+    : deviations(tables.map((t) => t.map(total)), seeds).map((x) => stretch * x);
   return {
     value,
     ...percentiles(ofPrompts.map((x, i) => value + x + ofSeeds[i])),

@@ -23,13 +23,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { initialDraft } from "../train/initial.ts";
 import { trainSteps } from "../train/steps.ts";
 import { frequentTokens } from "../train/vocabulary.ts";
-import {
-  type Arm,
-  type Experiment,
-  type MeasuredTree,
-  passesOf,
-  type Settings,
-} from "./experiment.ts";
+import { type Experiment, type MeasuredTree, passesOf, type Settings } from "./experiment.ts";
 import { type Job, planExperiment } from "./plan.ts";
 import { type Row, type Training, writeResults } from "./rows.ts";
 
@@ -147,28 +141,19 @@ async function measureTrees(
   return counts;
 }
 
-/** The draft of an arm that is measured as it is. */
-async function givenDraft({ trained }: Arm, { target }: Lab): Promise<Draft> {
-  return await readDraft(trained!, { target });
-}
-
 async function* runJob(
   job: Job,
   experiment: Experiment,
   { lab, options }: { lab: Lab; options: RunOptions },
 ): AsyncGenerator<ExperimentEvent, Row | undefined> {
   const { arm, seed } = job, { settings, measure } = experiment, { signal, commit } = options;
-  const trees = arm.trees ?? settings.trees;
   const made = job.config === undefined ? undefined : yield* trainJob(job, lab, options);
   if (signal?.aborted) return undefined;
-  const before = performance.now();
+  const before = performance.now(), trees = arm.trees ?? settings.trees;
+  const draft = made?.draft ?? (arm.trained && await readDraft(arm.trained, lab));
   const counts = measure !== undefined
     ? await measure(arm, { seed, settings, lab, signal })
-    : await measureTrees(made?.draft ?? await givenDraft(arm, lab), lab, {
-      trees,
-      settings,
-      signal,
-    });
+    : await measureTrees(draft as Draft, lab, { trees, settings, signal });
   if (signal?.aborted) return undefined;
   return {
     arm: arm.name,
@@ -182,6 +167,17 @@ async function* runJob(
   };
 }
 
+/** Writes `results.json`: all rows that there are at these settings, also of arms that this run leaves alone. */
+async function gather(experiment: Experiment, lab: Lab, { folder, seeds = [] }: RunOptions) {
+  const { name, settings } = experiment, all = [...new Set([...experiment.seeds, ...seeds])];
+  const rows: Row[] = [];
+  for (const { file } of await planExperiment(experiment, { ...lab, seeds: all })) {
+    const path = join(folder, name, file);
+    if (existsSync(path)) rows.push(await readJson(path) as unknown as Row);
+  }
+  await writeResults(join(folder, name, "results.json"), { experiment: name, settings, rows });
+}
+
 /**
  * Runs what is missing of an experiment. `NAME/results.json` is complete after every row.
  * @throws when the plan contradicts itself or data is missing; arms that fail are told by events.
@@ -191,7 +187,7 @@ export async function* runExperiment(
   lab: Lab,
   options: RunOptions,
 ): AsyncGenerator<ExperimentEvent, Row[]> {
-  const { folder, signal } = options, { name, settings } = experiment;
+  const { folder, signal } = options, { name } = experiment;
   const jobs = await planExperiment(experiment, { ...lab, ...options });
   const keys = [...new Set(jobs.flatMap((j) => j.steps.map((s) => s.key)))];
   const pathOf = ({ file }: Job) => join(folder, name, file);
@@ -223,7 +219,7 @@ export async function* runExperiment(
       rows.push(row);
       yield { type: "measured", ...whose, row };
     }
-    await writeResults(join(folder, name, "results.json"), { experiment: name, settings, rows });
+    await gather(experiment, lab, options);
   }
   return rows;
 }

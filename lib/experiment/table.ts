@@ -2,11 +2,10 @@
  * The table of an experiment: a row an arm, its measures with intervals, differences from the base arm (grey when
  * inside the noise), the paper's numbers beside them, and below what the reader must know. Numbers: `summary.ts`.
  */
-import { formatTable, withInterval } from "../report/table.ts";
+import { formatTable } from "../report/table.ts";
 import type { Estimate } from "../eval/two_level.ts";
 import type { Experiment } from "./experiment.ts";
-import type { Results } from "./rows.ts";
-import { type ArmSummary, summarizeResults } from "./summary.ts";
+import type { ArmSummary } from "./summary.ts";
 
 export interface Cell {
   text: string;
@@ -22,7 +21,19 @@ export interface ResultTable {
 }
 
 const signed = (x: number, text: string) => x > 0 ? `+${text}` : text;
-const show = ({ value, low, high }: Estimate) => withInterval(value, [low, high]);
+
+/** Decimals that a column needs: two, more where its intervals are narrower than a hundredth. */
+function decimalsFor(estimates: readonly Estimate[]): number {
+  const widest = Math.max(...estimates.map(({ low, high }) => (high - low) / 2));
+  return widest > 0 ? Math.min(6, Math.max(2, 1 + Math.floor(-Math.log10(widest)))) : 2;
+}
+
+/** A number without a minus before nothing but zeros. */
+const fixed = (x: number, decimals: number) => x.toFixed(decimals).replace(/^-(?=[0.]+$)/, "");
+
+/** `3.21 [3.05, 3.40]`. */
+const show = ({ value, low, high }: Estimate, decimals: number) =>
+  `${fixed(value, decimals)} [${fixed(low, decimals)}, ${fixed(high, decimals)}]`;
 
 /** Columns that would say the same, or nothing, in every row are left out. */
 function trainingColumns(arms: readonly ArmSummary[]): [string, (arm: ArmSummary) => string][] {
@@ -37,16 +48,21 @@ function trainingColumns(arms: readonly ArmSummary[]): [string, (arm: ArmSummary
   ];
 }
 
+const differencesOf = (arms: readonly ArmSummary[], measure: string) =>
+  arms.flatMap(({ differences }) => differences === undefined ? [] : [differences[measure]]);
+
 function measureColumns(
   measure: string,
-  base: string,
+  { arms, base }: { arms: readonly ArmSummary[]; base: string },
 ): [string, (arm: ArmSummary) => Cell][] {
+  const decimals = decimalsFor(arms.map((a) => a.values[measure]));
+  const apart = decimalsFor(differencesOf(arms, measure));
   return [
-    [measure, ({ values }) => ({ text: show(values[measure]) })],
+    [measure, ({ values }) => ({ text: show(values[measure], decimals) })],
     [`against ${base}`, ({ differences }) => {
       const found = differences?.[measure];
       if (found === undefined) return { text: "" };
-      return { text: signed(found.value, show(found)), grey: found.insideNoise };
+      return { text: signed(found.value, show(found, apart)), grey: found.insideNoise };
     }],
   ];
 }
@@ -67,47 +83,52 @@ function paperColumns(
   ];
 }
 
-const range = (values: readonly number[]) => {
-  const [low, high] = [Math.min(...values), Math.max(...values)].map((x) => x.toFixed(2));
+/** `0.08 to 0.18`. */
+function range(values: readonly number[], decimals: number): string {
+  const [low, high] = [Math.min(...values), Math.max(...values)].map((x) => fixed(x, decimals));
   return low === high ? low : `${low} to ${high}`;
-};
+}
+
+/** Of each measure: what these prompts could show, and twice as many. */
+function smallestOf(arms: readonly ArmSummary[]): string {
+  const { values, prompts } = arms[0];
+  return Object.keys(values).map((measure) => {
+    const apart = differencesOf(arms, measure), decimals = decimalsFor(apart);
+    const now = range(apart.map((d) => d.smallestDetectable), decimals);
+    const twice = range(apart.map((d) => d.smallestOfTwice), decimals);
+    return `${measure} ${now} (${twice} with ${2 * prompts} prompts)`;
+  }).join("; ");
+}
 
 function notesOf(experiment: Experiment, arms: readonly ArmSummary[]): string[] {
-  const { paper } = experiment,
-    apart = arms.flatMap(({ differences }) => differences === undefined ? [] : [differences]);
+  const { paper } = experiment;
+  const apart = arms.flatMap(({ differences }) => Object.values(differences ?? {}));
   const missing = experiment.arms.filter((a) => !arms.some((s) => s.arm === a.name));
   const seeds = [...new Set(arms.map((a) => a.seeds))], { prompts } = arms[0];
   const who = seeds.length === 1
     ? `${seeds[0]} seed${seeds[0] === 1 ? "" : "s"}`
     : `${Math.min(...seeds)} to ${Math.max(...seeds)} seeds`;
   const over = Math.max(...seeds) === 1 ? "prompts alone" : "seeds and prompts";
-  const smallest = Object.keys(arms[0].values).map((m) => {
-    const of = (key: "smallestDetectable" | "smallestOfTwice") =>
-      range(apart.map((d) => d[m][key]));
-    return `${m} ${of("smallestDetectable")} (${of("smallestOfTwice")} with ${
-      2 * prompts
-    } prompts)`;
-  });
   return [
     `${who}, ${prompts} prompts; brackets: 95 % interval over ${over}, differences paired.`,
-    ...(apart.some((d) => Object.values(d).some((x) => x.insideNoise))
+    ...(apart.some((d) => d.insideNoise)
       ? ["Grey (in parentheses): the difference is inside the noise."]
       : []),
     ...(apart.length > 0
-      ? [`Smallest detectable difference (80 % power at 5 %), by arm: ${smallest.join("; ")}.`]
+      ? [`Smallest detectable difference (80 % power at 5 %), by arm: ${smallestOf(arms)}.`]
       : []),
     ...(paper ? [`Paper: ${paper.title}.`] : []),
     ...(missing.length > 0 ? [`Not run: ${missing.map((a) => a.name).join("; ")}.`] : []),
   ];
 }
 
-/** The table of the arms that have rows. @throws as `summarizeResults` does. */
-export function tabulate(experiment: Experiment, results: Results): ResultTable {
-  const arms = summarizeResults(experiment, results), { base } = experiment;
+/** The table of an experiment's arms, one or more, as `summarizeResults` found them. */
+export function tabulate(experiment: Experiment, arms: readonly ArmSummary[]): ResultTable {
+  const { base } = experiment;
   const columns: [string, (arm: ArmSummary) => Cell | string][] = [
     ["arm", ({ arm }) => arm],
     ...trainingColumns(arms),
-    ...Object.keys(arms[0].values).flatMap((m) => measureColumns(m, base)),
+    ...Object.keys(arms[0].values).flatMap((m) => measureColumns(m, { arms, base })),
     ...paperColumns(arms, base),
   ];
   return {

@@ -30,10 +30,23 @@ function barLayout(rows: readonly unknown[], { values, ...more }: Layout & { val
   return layout(axes, { height: 120 + 44 * rows.length, ...more });
 }
 
-interface Bar {
+/** A named value with its 95 % interval. */
+export interface Bar {
   name: string;
   value: number;
   interval: readonly [number, number];
+}
+
+function errorBars(rows: readonly Bar[]) {
+  return {
+    type: "data",
+    symmetric: false,
+    array: rows.map(({ value, interval: [, high] }) => high - value),
+    arrayminus: rows.map(({ value, interval: [low] }) => value - low),
+    // Seen on bars, on white and on black.
+    color: "#999999",
+    thickness: 2,
+  };
 }
 
 function barsWithIntervals(rows: readonly Bar[]): Record<string, unknown> {
@@ -43,15 +56,7 @@ function barsWithIntervals(rows: readonly Bar[]): Record<string, unknown> {
     y: rows.map((r) => r.name),
     x: rows.map((r) => r.value),
     marker: { color: rows.map((_, i) => COLORS[i % COLORS.length]) },
-    error_x: {
-      type: "data",
-      symmetric: false,
-      array: rows.map(({ value, interval: [, high] }) => high - value),
-      arrayminus: rows.map(({ value, interval: [low] }) => value - low),
-      // Seen on bars, on white and on black.
-      color: "#999999",
-      thickness: 2,
-    },
+    error_x: errorBars(rows),
     width: 0.6,
   };
 }
@@ -69,6 +74,35 @@ export function tauBySuite(suites: readonly SuiteSummary[]): Figure {
     data: [barsWithIntervals(rows)],
     layout: barLayout(rows, { values: "tau: tokens a target forward" }),
     table: barTable("tau", rows),
+  };
+}
+
+/**
+ * Named values as points with their 95 % intervals, the first on top: arms of an experiment. `values` names the
+ * axis, which need not begin at 0; a dotted line stands at the value of `base`, if one is named.
+ */
+export function valuesWithIntervals(
+  rows: readonly Bar[],
+  { title, values, base }: { title: string; values: string; base?: string },
+): Figure {
+  const at = rows.find((r) => r.name === base)?.value;
+  const line = { type: "line", yref: "paper", y0: 0, y1: 1, x0: at, x1: at };
+  return {
+    title: `${title}, 95 % interval`,
+    data: [{
+      type: "scatter",
+      mode: "markers",
+      y: rows.map((r) => r.name),
+      x: rows.map((r) => r.value),
+      marker: { color: rows.map((_, i) => COLORS[i % COLORS.length]), size: 10 },
+      error_x: errorBars(rows),
+    }],
+    layout: barLayout(rows, {
+      values,
+      xaxis: axis(values),
+      shapes: at === undefined ? [] : [{ ...line, line: { color: GREY, dash: "dot" } }],
+    }),
+    table: barTable(values, rows).with(0, ["arm", values, "low", "high"]),
   };
 }
 

@@ -49,6 +49,20 @@ Deno.test("given values win and have their types", () => {
   assert.deepEqual([parse("--json").json, parse("--help").help], [true, true]);
 });
 
+Deno.test("words go to the options that take them, in the order of their declaration", () => {
+  const word = { type: "string", positional: true, default: "none", describe: "a word" } as const;
+  const words = { first: word, quick: OPTIONS.quick, second: word };
+  const found = (...args: string[]) => {
+    const { first, second } = parseOptions(words, args);
+    return [first, second];
+  };
+  assert.deepEqual(found(), ["none", "none"]);
+  assert.deepEqual(found("a", "--quick"), ["a", "none"]);
+  assert.deepEqual(found("a", "--quick", "b"), ["a", "b"]);
+  assert.deepEqual(found("a", "b", "--second", "c"), ["a", "c"], "a name wins over a word");
+  assert.throws(() => found("a", "b", "c"), /found a b c, wanted 2 words besides the options/);
+});
+
 Deno.test("negative numbers may follow a blank or an equals sign", () => {
   assert.equal(parse("--score", "-1.5").score, -1.5);
   assert.equal(parse("--score=-1.5").score, -1.5);

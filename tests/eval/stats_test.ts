@@ -1,6 +1,9 @@
-/** The bootstrap: the same for a seed, paired, and as wide as the theory says. */
+/**
+ * The bootstrap: the same for a seed, paired, and as wide as the theory says; what is inside the noise, and what
+ * prompts can show. Both at once and by simulation: `two_level_test.ts`.
+ */
 import assert from "node:assert/strict";
-import { bootstrap } from "../../lib/eval/stats.ts";
+import { bootstrap, insideNoise, smallestDetectable } from "../../lib/eval/stats.ts";
 import { random } from "../../lib/random.ts";
 
 const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
@@ -67,4 +70,27 @@ Deno.test("a statistic without any value has an interval of NaN", () => {
 
 Deno.test("nothing to draw from is refused", () => {
   assert.throws(() => bootstrap([], mean), /Cannot make an interval from no prompts/);
+});
+
+Deno.test("a difference is inside the noise when its interval holds 0, or when there is no interval", () => {
+  assert.ok(insideNoise({ low: -0.1, high: 0.2 }));
+  assert.ok(insideNoise({ low: 0, high: 0.2 }) && insideNoise({ low: -0.2, high: 0 }));
+  assert.ok(insideNoise({ low: NaN, high: NaN }));
+  assert.ok(!insideNoise({ low: 0.01, high: 0.2 }) && !insideNoise({ low: -0.2, high: -0.01 }));
+});
+
+Deno.test("four times the prompts show half the difference, as far as prompts are the cause", () => {
+  const once = smallestDetectable({ prompts: 1, seeds: 0 }, { measured: 40 });
+  assert.ok(Math.abs(once - 2.8016) < 1e-3);
+  assert.equal(
+    smallestDetectable({ prompts: 1, seeds: 0 }, { measured: 40, wanted: 160 }),
+    once / 2,
+  );
+  assert.equal(smallestDetectable({ prompts: 0, seeds: 1 }, { measured: 40, wanted: 160 }), once);
+  const both = smallestDetectable({ prompts: 3, seeds: 4 }, { measured: 40 });
+  assert.ok(Math.abs(both - 5 * once) < 1e-9);
+  assert.throws(
+    () => smallestDetectable({ prompts: 1, seeds: 0 }, { measured: 0 }),
+    /wanted 1 or more/,
+  );
 });

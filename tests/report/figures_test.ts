@@ -7,6 +7,7 @@ import {
   tauBySuite,
   timeBreakdown,
   trainingCurves,
+  valuesWithIntervals,
 } from "../../lib/report/figures.ts";
 import { sampleSteps, sampleSummary } from "./samples.ts";
 
@@ -59,6 +60,26 @@ Deno.test("acceptance: a curve a suite, the counts in the table", () => {
   ]);
 });
 
+Deno.test("arms: points with intervals in their order, a line at the base's value", () => {
+  const rows = [
+    { name: "base", value: 2, interval: [1.75, 2.5] as const },
+    { name: "other", value: 2.25, interval: [2, 2.375] as const },
+  ];
+  const figure = valuesWithIntervals(rows, { title: "passes", values: "tau", base: "base" });
+  assert.deepEqual(traces(figure), [{ x: [2, 2.25], y: ["base", "other"] }]);
+  const { array, arrayminus } = figure.data[0].error_x as Record<string, number[]>;
+  assert.deepEqual([array, arrayminus], [[0.5, 0.125], [0.25, 0.25]]);
+  const [{ x0, x1 }] = figure.layout.shapes as { x0: number; x1: number }[];
+  assert.deepEqual([x0, x1], [2, 2]);
+  assert.deepEqual(figure.table, [
+    ["arm", "tau", "low", "high"],
+    ["base", 2, 1.75, 2.5],
+    ["other", 2.25, 2, 2.375],
+  ]);
+  const without = valuesWithIntervals(rows, { title: "passes", values: "tau" });
+  assert.deepEqual(without.layout.shapes, []);
+});
+
 Deno.test("time: four parts stacked", () => {
   const figure = timeBreakdown(SUITES.slice(0, 1));
   assert.deepEqual(traces(figure), [
@@ -98,6 +119,10 @@ const ALL: [string, Figure][] = [
   ["speedupBars", speedupBars(SUITES)],
   ["acceptanceCurves", acceptanceCurves(SUITES)],
   ["timeBreakdown", timeBreakdown(SUITES)],
+  [
+    "valuesWithIntervals",
+    valuesWithIntervals([{ name: "a", value: 1, interval: [0, 2] }], { title: "x", values: "tau" }),
+  ],
   ["trainingCurves", trainingCurves(sampleSteps(3))],
 ];
 
