@@ -89,7 +89,7 @@ export function resultsComparison(
           ]),
         ],
         figures: drawn.length === 0 ? [] : [
-          differenceFigure(drawn, { title: "B - A, paired, 95 % interval", x: "difference" }),
+          differenceFigure(drawn, { title: "B - A, paired", x: "difference" }),
         ],
       },
       after,

@@ -5,11 +5,10 @@
  */
 import { type PromptResult, speedup, tau, tokensPerSecond } from "../eval/metrics.ts";
 import { bootstrap } from "../eval/stats.ts";
-import type { Environment } from "./environment.ts";
-import { axis, COLORS, GREY, layout, round } from "./figure_layout.ts";
-import type { Figure } from "./figures.ts";
+import { type Environment, NOT_RECORDED } from "./environment.ts";
+import { GREY } from "./figure_layout.ts";
+import { type Figure, valuesWithIntervals } from "./figures.ts";
 import type { Page, Section } from "./page.ts";
-import { NOT_RECORDED } from "./environment.ts";
 import type { StoredEvaluation } from "./stored_run.ts";
 import { withInterval } from "./table.ts";
 
@@ -30,9 +29,6 @@ export interface Difference {
 export function showDifference({ value, low, high }: Difference): string {
   return `${value > 0 ? "+" : ""}${withInterval(value, [low, high])}`;
 }
-
-/** Does the interval leave out 0: can the two be told apart? */
-export const isClear = ({ low, high }: Difference): boolean => low > 0 || high < 0;
 
 /** The prompts of a suite that both asked: the same id with as many tokens. */
 export function pairsOf(
@@ -108,40 +104,22 @@ export function settingDifferences(
     .map((key) => [key, show(a[key]), show(b[key])]);
 }
 
-/** Differences as dots with whiskers around 0. */
+/** Differences as points with intervals, around a line at 0. */
 export function differenceFigure(
   rows: readonly (Difference & { name: string })[],
   { title, x }: { title: string; x: string },
 ): Figure {
+  const bars = rows.map(({ name, value, low, high }) => ({
+    name,
+    value,
+    interval: [low, high] as const,
+  }));
+  const figure = valuesWithIntervals(bars, { title, values: x });
   const zero = { type: "line", yref: "paper", y0: 0, y1: 1, x0: 0, x1: 0 };
   return {
-    title,
-    data: [{
-      type: "scatter",
-      mode: "markers",
-      x: rows.map((r) => r.value),
-      y: rows.map((r) => r.name),
-      marker: { color: rows.map((r) => isClear(r) ? COLORS[0] : GREY), size: 9 },
-      error_x: {
-        type: "data",
-        symmetric: false,
-        array: rows.map((r) => r.high - r.value),
-        arrayminus: rows.map((r) => r.value - r.low),
-        color: "#999999",
-        thickness: 2,
-      },
-    }],
-    layout: layout({
-      xaxis: axis(x),
-      yaxis: axis("", { autorange: "reversed", type: "category", ticksuffix: " " }),
-    }, {
-      height: 120 + 36 * rows.length,
-      shapes: [{ ...zero, line: { color: GREY, dash: "dot" } }],
-    }),
-    table: [
-      ["", "difference", "low", "high"],
-      ...rows.map((r) => [r.name, round(r.value), round(r.low), round(r.high)]),
-    ],
+    ...figure,
+    layout: { ...figure.layout, shapes: [{ ...zero, line: { color: GREY, dash: "dot" } }] },
+    table: figure.table.with(0, ["", "difference", "low", "high"]),
   };
 }
 
@@ -250,11 +228,11 @@ export function evaluationComparison(
         ], ...rows],
         figures: drawn.length === 0 ? [] : [
           differenceFigure(drawn.map((s) => ({ name: s.suite, ...s.differences.tau })), {
-            title: "tau, B - A, paired, 95 % interval",
+            title: "tau, B - A, paired",
             x: "tokens a target forward",
           }),
           differenceFigure(drawn.map((s) => ({ name: s.suite, ...s.differences.speedup })), {
-            title: "Speedup, B - A, paired, 95 % interval",
+            title: "Speedup, B - A, paired",
             x: "times plain decoding",
           }),
         ],

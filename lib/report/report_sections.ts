@@ -83,13 +83,6 @@ export function costSection(
   };
 }
 
-export function settingsSection(settings: Record<string, unknown>): Section {
-  return {
-    heading: "Settings",
-    table: [["setting", "value"], ...Object.entries(settings).map(([k, v]) => [k, String(v)])],
-  };
-}
-
 /** The line that makes the run again; undefined where the run did not record its options. */
 export function reproduceLine(
   { command }: RunRecord,
