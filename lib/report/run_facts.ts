@@ -27,9 +27,9 @@ export function factsOf(
   },
 ): Facts {
   const facts: Facts = {};
-  for (const key of MACHINE) facts[`machine, ${key}`] = known(environment[key]);
+  for (const key of MACHINE) facts[key] = known(environment[key]);
   // Without a GPU there is no adapter to record.
-  facts["machine, adapter"] ??= "none";
+  facts.adapter ??= "none";
   for (const key of ["deno", "packages", "commit", "lockfile"] as const) {
     facts[key] = known(environment[key]);
   }
