@@ -288,7 +288,6 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/watchers.ts": "tests/report/tensorboard_test.ts and mlflow_test.ts test what it opens",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
   "lib/cli/eval.ts": "tests/cli/errors_test.ts",
-  "lib/cli/run_record.ts": "tests/cli/report_test.ts",
   "lib/report/html.ts": "tests/report/page_test.ts",
   "lib/cli/train.ts": "tests/cli/errors_test.ts",
 };
