@@ -5,6 +5,7 @@
  */
 import { type PromptResult, speedup, tau, tokensPerSecond } from "../eval/metrics.ts";
 import { bootstrap } from "../eval/stats.ts";
+import type { SuiteSummary } from "../eval/summary.ts";
 import { type Environment, NOT_RECORDED } from "./environment.ts";
 import { GREY } from "./figure_layout.ts";
 import { type Figure, valuesWithIntervals } from "./figures.ts";
@@ -170,23 +171,28 @@ export function evaluationComparison(
     own.suites.filter((s) => !other.suites.some((o) => o.suite === s.suite))
       .map((s) => `${s.suite} (${name})`)
   );
-  const rows = suites.map(({ suite, pairs, prompts, sameText, differences: d }) => {
-    const of = (run: StoredEvaluation) => run.suites.find((s) => s.suite === suite)!;
-    const cell = (name: string) => d[name] ? showDifference(d[name]) : "-";
-    return [
+  const rows = suites.flatMap(({ suite, differences: d }) => {
+    const [one, other] = both.map((run) => run.suites.find((s) => s.suite === suite)!);
+    const row = (what: string, of: (s: SuiteSummary) => string) => [
       suite,
-      prompts[0] === prompts[1] ? prompts[0] : prompts.join(" | "),
-      pairs,
-      withInterval(of(a).tau, of(a).tau_ci),
-      withInterval(of(b).tau, of(b).tau_ci),
-      cell("tau"),
-      withInterval(of(a).speedup, of(a).speedup_ci),
-      withInterval(of(b).speedup, of(b).speedup_ci),
-      cell("speedup"),
-      cell("tokens/s"),
-      pairs > 0 ? `${sameText}/${pairs}` : "-",
+      what,
+      of(one),
+      of(other),
+      d[what] ? showDifference(d[what]) : "-",
+    ];
+    return [
+      row("tau", (s) => withInterval(s.tau, s.tau_ci)),
+      row("speedup", (s) => withInterval(s.speedup, s.speedup_ci)),
+      row("tokens/s", (s) => s.tokens_per_second.toFixed(1)),
+      row("plain tokens/s", (s) => s.plain_tokens_per_second.toFixed(1)),
     ];
   });
+  const counted = suites.map(({ suite, prompts, pairs, sameText }) => [
+    suite,
+    ...prompts,
+    pairs,
+    pairs > 0 ? `${sameText}/${pairs}` : "-",
+  ]);
   const { before, after } = commonSections({ warnings, names, settings: [a.settings, b.settings] });
   const drawn = suites.filter((s) => s.pairs > 0);
   const unpaired = suites.filter((s) => s.pairs === 0).map((s) => s.suite);
@@ -194,7 +200,7 @@ export function evaluationComparison(
     `A is ${names[0]}, B is ${
       names[1]
     }. Differences are B minus A, over the prompts that both asked, drawn as ` +
-    "pairs; brackets are 95 % intervals by bootstrap over prompts. Same text: prompts with the same speculative text.",
+    "pairs; brackets are 95 % intervals by bootstrap over prompts.",
     ...(unpaired.length > 0
       ? [
         `Without differences, since one run did not store its prompts or they are others: ${
@@ -213,19 +219,7 @@ export function evaluationComparison(
       {
         heading: "Result",
         text: notes.join(" "),
-        table: [[
-          "suite",
-          "prompts",
-          "common",
-          "tau A",
-          "tau B",
-          "tau, B - A",
-          "speedup A",
-          "speedup B",
-          "speedup, B - A",
-          "tokens/s, B - A",
-          "same text",
-        ], ...rows],
+        table: [["suite", "what", "A", "B", "B - A"], ...rows],
         figures: drawn.length === 0 ? [] : [
           differenceFigure(drawn.map((s) => ({ name: s.suite, ...s.differences.tau })), {
             title: "tau, B - A, paired",
@@ -236,6 +230,11 @@ export function evaluationComparison(
             x: "times plain decoding",
           }),
         ],
+      },
+      {
+        heading: "Prompts",
+        text: "Common: asked by both. Same text: with the same speculative text in both.",
+        table: [["suite", "A", "B", "common", "same text"], ...counted],
       },
       after,
     ],

@@ -66,7 +66,7 @@ const PRINT_STYLE = `
     font-size: 11px; }
   body { font-size: 1rem; max-width: none; padding: 0; }
   h2, h3, h2 + p { break-after: avoid; } tr, .figures > section, .warnings, .code, .sample { break-inside: avoid; }
-  .wide { overflow: visible; } th, td { padding: .2rem .6rem .2rem 0; }
+  .wide { overflow: visible; background: none; } .plot { filter: none; } th, td { padding: .2rem .6rem .2rem 0; }
   td:not(.n), th { white-space: normal; overflow-wrap: break-word; }
   details { display: none; } .figures { grid-template-columns: 1fr 1fr; gap: 0 1rem; }
 }
@@ -79,12 +79,17 @@ export const STYLE = `
 @media (prefers-color-scheme: dark) {
   :root { --text: #e6e6e6; --soft: #a0a4a8; --line: #3a3d41; --back: #17181a;
     --mark: #17405c; --warn: #f0a94b; }
+  .plot { filter: brightness(1.35); }
 }
 body { margin: 0 auto; max-width: 60rem; padding: 2rem 1rem 4rem; background: var(--back); color: var(--text);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 h3 { font-size: .95rem; margin: 1.5rem 0 0; } p { max-width: 42rem; } .soft, summary { color: var(--soft); }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; margin: .75rem 0; }
+.wide { overflow-x: auto; background:
+  linear-gradient(90deg, var(--back) 40%, #0000) 0 / 2.5rem 100% no-repeat local,
+  linear-gradient(270deg, var(--back) 40%, #0000) 100% / 2.5rem 100% no-repeat local,
+  linear-gradient(90deg, var(--line), #0000) 0 / .7rem 100% no-repeat scroll,
+  linear-gradient(270deg, var(--line), #0000) 100% / .7rem 100% no-repeat scroll; } table { border-collapse: collapse; font-size: .9rem; margin: .75rem 0; }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
 .long { white-space: normal; overflow-wrap: anywhere; min-width: 14rem; }

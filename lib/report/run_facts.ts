@@ -59,9 +59,9 @@ export function warningsOf(
     if (one === undefined && other === undefined) silent.push(name);
     else if (one === undefined || other === undefined) {
       const [has, lacks] = one === undefined ? [nameB, nameA] : [nameA, nameB];
-      warnings.push(`${name}: ${one ?? other} in ${has}, ${NOT_RECORDED} by ${lacks}`);
+      warnings.push(`${name}: ${one ?? other} in ${has}, but ${NOT_RECORDED} by ${lacks}`);
     } else if (one !== other) {
-      warnings.push(`${name} differs: ${one} in ${nameA}, ${other} in ${nameB}`);
+      warnings.push(`${name}: ${one} in ${nameA}, but ${other} in ${nameB}`);
     } else if (name === "commit" && one.endsWith(CHANGED)) {
       warnings.push(
         `commit is ${one} in both: what was changed is not recorded and may differ`,

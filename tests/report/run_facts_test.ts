@@ -24,32 +24,32 @@ Deno.test("twins are not warned about, whenever they ran", () => {
 Deno.test("every fact that differs is named with both values", () => {
   const thing = { name: "x", hash: "9999999999999999" };
   const changes: [ReturnType<typeof facts>, string][] = [
-    [facts({ cpu: "slide rule" }), "cpu differs: abacus in one, slide rule in two"],
-    [facts({ cores: 4 }), "cores differs: 2 in one, 4 in two"],
-    [facts({ memory: "2 GiB" }), "memory differs: 1 GiB in one, 2 GiB in two"],
-    [facts({ backend: "webgpu" }), "backend differs: reference in one, webgpu in two"],
-    [facts({ adapter: "a card" }), "adapter differs: none in one, a card in two"],
-    [facts({ deno: "9.9.9" }), "deno differs: 0.0.0 in one, 9.9.9 in two"],
-    [facts({ commit: "def5678" }), "commit differs: abc1234 in one, def5678 in two"],
+    [facts({ cpu: "slide rule" }), "cpu: abacus in one, but slide rule in two"],
+    [facts({ cores: 4 }), "cores: 2 in one, but 4 in two"],
+    [facts({ memory: "2 GiB" }), "memory: 1 GiB in one, but 2 GiB in two"],
+    [facts({ backend: "webgpu" }), "backend: reference in one, but webgpu in two"],
+    [facts({ adapter: "a card" }), "adapter: none in one, but a card in two"],
+    [facts({ deno: "9.9.9" }), "deno: 0.0.0 in one, but 9.9.9 in two"],
+    [facts({ commit: "def5678" }), "commit: abc1234 in one, but def5678 in two"],
     [
       facts({ lockfile: "fedcba9876543210" }),
-      "lockfile differs: 0123456789abcdef in one, fedcba9876543210 in two",
+      "lockfile: 0123456789abcdef in one, but fedcba9876543210 in two",
     ],
     [
       facts({ packages: "one 1.0.1" }),
-      "packages differs: one 1.0.0, two 2.0.0 in one, one 1.0.1 in two",
+      "packages: one 1.0.0, two 2.0.0 in one, but one 1.0.1 in two",
     ],
     [
       facts({}, { target: thing }),
-      "target hash differs: aaaaaaaaaaaaaaaa in one, 9999999999999999 in two",
+      "target hash: aaaaaaaaaaaaaaaa in one, but 9999999999999999 in two",
     ],
     [
       facts({}, { draft: thing }),
-      "draft hash differs: bbbbbbbbbbbbbbbb in one, 9999999999999999 in two",
+      "draft hash: bbbbbbbbbbbbbbbb in one, but 9999999999999999 in two",
     ],
     [
       facts({}, { suites: [{ ...thing, count: 8 }] }),
-      "suites differs: ours cccccccccccccccc (1 questions) in one, x 9999999999999999 (8 questions) in two",
+      "suites: ours cccccccccccccccc (1 questions) in one, but x 9999999999999999 (8 questions) in two",
     ],
   ];
   for (const [other, warning] of changes) assert.deepEqual(against(other), [warning]);
@@ -57,10 +57,10 @@ Deno.test("every fact that differs is named with both values", () => {
 
 Deno.test("what one run, or neither, recorded is said", () => {
   assert.deepEqual(against(facts({ lockfile: undefined })), [
-    "lockfile: 0123456789abcdef in one, not recorded by two",
+    "lockfile: 0123456789abcdef in one, but not recorded by two",
   ]);
   assert.deepEqual(against(facts({ commit: "unknown" })), [
-    "commit: abc1234 in one, not recorded by two",
+    "commit: abc1234 in one, but not recorded by two",
   ]);
   const older = factsOf({ environment: NOWHERE, reads: ["target"] });
   assert.deepEqual(warningsOf([older, older], ["one", "two"]), [
