@@ -8,12 +8,11 @@ import { generateData } from "../data/generate.ts";
 import { takePrompts } from "../data/prompts.ts";
 import { type Storage, STORAGES } from "../data/storage.ts";
 import { checkSampling } from "../decode/sample.ts";
-import { writeFileAtomic } from "../io/atomic.ts";
 import { loadTarget } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type Io, runCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
-import { DATA_FILE } from "./run_record.ts";
+import { writeDataCommand } from "./run_record.ts";
 
 const PARTS = { train: "train", validation: "validation" } as const;
 
@@ -29,7 +28,7 @@ function parseTaps(text: string): number[] {
 /** Stores a folder of shards otherwise, or the parts of one that this task made. */
 async function convert(
   from: string,
-  { out, storage, say, result, signal }: Io & { out: string; storage: Storage },
+  { out, storage, say, result, ran, signal }: Io & { out: string; storage: Storage },
 ): Promise<void> {
   const parts = Object.values(PARTS).filter((part) => existsSync(join(from, part)));
   const summary: Record<string, unknown> = {};
@@ -46,6 +45,7 @@ async function convert(
     say(`${folder}: ${examples} examples as ${storage}, ${(bytes / 1e6).toFixed(1)} MB`);
     summary[part || "shards"] = { folder, examples, bytes };
   }
+  if (!signal.aborted) await writeDataCommand(out, ran(["out"]));
   result({ storage, ...summary });
 }
 
@@ -135,7 +135,6 @@ await runCommand({
     say(`${folder}: ${lengths.length} examples, ${total} tokens`);
     summary[part] = { folder, examples: lengths.length, tokens: total };
   }
-  const made = `${JSON.stringify({ command: ran(["out"]) })}\n`;
-  if (!signal.aborted) await writeFileAtomic(join(options.out, DATA_FILE), made);
+  if (!signal.aborted) await writeDataCommand(options.out, ran(["out"]));
   result({ target: target.identity, ...summary });
 });

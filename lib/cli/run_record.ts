@@ -64,7 +64,11 @@ export function dataThing({ folder, count, lengths, readText }: StoredExamples):
 }
 
 /** File of a data folder that says how it was made. */
-export const DATA_FILE = "data.json";
+const DATA_FILE = "data.json";
+
+export async function writeDataCommand(folder: string, command: RanCommand): Promise<void> {
+  await writeFileAtomic(join(folder, DATA_FILE), `${JSON.stringify({ command })}\n`);
+}
 
 export async function readDataCommand(folder: string): Promise<RanCommand | undefined> {
   const path = join(folder, DATA_FILE);

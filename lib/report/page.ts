@@ -35,7 +35,7 @@ export interface Page {
 }
 
 /** Longer cells take several lines. */
-const LONG = 48;
+const LONG = 36;
 
 /** A table that scrolls by itself where it is wider than the page; the first row is its heading. */
 export function renderTable(rows: readonly (readonly (string | number)[])[]): string {

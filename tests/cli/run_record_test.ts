@@ -6,6 +6,7 @@ import {
   openTrainingRecord,
   readDataCommand,
   suiteThing,
+  writeDataCommand,
 } from "../../lib/cli/run_record.ts";
 import type { StoredExamples } from "../../lib/data/features.ts";
 import { SOMEWHERE, TRAINING_RECORD } from "../report/stored_runs.ts";
@@ -84,7 +85,7 @@ Deno.test("data of before there was a record have no command", async () => {
   await inFolder(async (folder) => {
     assert.equal(await readDataCommand(folder), undefined);
     const { command } = TRAINING_RECORD;
-    await Deno.writeTextFile(join(folder, "data.json"), JSON.stringify({ command }));
+    await writeDataCommand(folder, command!);
     assert.deepEqual(await readDataCommand(folder), command);
   });
 });

@@ -99,7 +99,7 @@ Deno.test("what is done is skipped, what failed goes on, what lacks an option is
     assert.deepEqual(await reproduce(folder, { ...options, places }), ["one", "two"]);
     assert.deepEqual(ran, ["a --out runs/reproduce/one/x", "b s"]);
     assert.match(says.join("\n"), /one: no disk; the same.*\ntwo: left out, it needs --python/);
-    assert.match(await results(), /\$ deno task a .*\n    output of a\n\n    not run yet\n/);
+    assert.match(await results(), /\$ deno task a .*\n {4}output of a\n\n {4}not run yet\n/);
     broken = false;
     places.python = "p";
     assert.deepEqual(await reproduce(folder, { ...options, places }), []);
