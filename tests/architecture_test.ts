@@ -62,7 +62,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "lib/random.ts": [],
   "lib/io": ["lib/graph/node.ts"],
   "lib/text": ["lib/io"],
-  "lib/backend": ["lib/graph", "lib/io/protobuf.ts", "kernels"],
+  "lib/backend": ["lib/graph", "lib/io/float16.ts", "lib/io/protobuf.ts", "kernels"],
   "lib/model": ["lib/graph", "lib/io", "lib/backend/backend.ts"],
   "lib/decode": [
     "lib/graph",
@@ -129,6 +129,17 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/text",
     "lib/train",
   ],
+  "lib/serve": [
+    "lib/backend/backend.ts",
+    "lib/decode",
+    "lib/model",
+    "lib/random.ts",
+    "lib/report/events.ts",
+    "lib/report/trace.ts",
+    "lib/report/tree_drawing.ts",
+    "lib/text",
+  ],
+  "lib/notebook": ["lib/io"],
   "lib/cli": ["lib"],
   "lib/mod.ts": ["lib"],
   "kernels": ["lib/graph"],
@@ -140,6 +151,7 @@ const PACKAGES: Record<string, string> = {
   "@huggingface/jinja": "lib/text",
   "@huggingface/tokenizers": "lib/text",
   "apache-arrow": "lib/data",
+  "marked": "lib/notebook",
   "onnxruntime-node": "lib/backend/onnx",
 };
 
@@ -231,6 +243,14 @@ Deno.test("files: at most 400 lines", () => {
   assert.deepEqual(long, []);
 });
 
+Deno.test("files: those of the chat page are short too, and open with what they are", () => {
+  const page = FILES.filter((f) => /^lib\/serve\/page\/.*\.(js|css|html)$/.test(f));
+  assert.ok(page.length > 5);
+  assert.deepEqual(page.filter((f) => text(f).split("\n").length - 1 > 400), []);
+  const opening = /^(<!doctype html>\s*)?(\/\*|<!--)[\s\S]{20,}?(\*\/|-->)/;
+  assert.deepEqual(page.filter((f) => !opening.test(text(f))), []);
+});
+
 Deno.test("files: snake_case, and no name that says nothing", () => {
   const name = /^([a-z0-9]+(_[a-z0-9]+)*\/)*[a-z0-9]+(_[a-z0-9]+)*\.ts$/;
   assert.deepEqual(CODE.filter((f) => !name.test(f)), []);
@@ -252,6 +272,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/backend/backend.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/backend.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/binding.ts": "tests/backend/agreement_test.ts",
+  "lib/backend/onnx/emitter.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/ffi.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/lower.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/protobuf.ts": "tests/backend/agreement_test.ts",
@@ -262,15 +283,23 @@ const TESTED_ELSEWHERE: Record<string, string> = {
       "tests/backend/agreement_test.ts",
     ]),
   ),
+  "lib/notebook/zmtp.ts": "tests/notebook/run_test.ts",
+  "lib/notebook/kernel.ts": "tests/notebook/run_test.ts",
+  "lib/cli/notebooks.ts": "its parts are in tests/notebook",
+  "lib/cli/plan.ts": "prints what tests/bench/plan_test.ts tests",
+  "lib/bench/machine_rates.ts": "tests/bench/plan_test.ts",
   "lib/cli/doctor.ts": "prints what tests/backend/choose_test.ts tests",
   "lib/data/function_heads.ts": "tests/data/prompts_test.ts",
   "lib/data/shards.ts": "tests/data/features_test.ts",
   "lib/data/word_problems.ts": "tests/data/prompts_test.ts",
   "lib/bench/peers.ts": "tests/bench/training_peers_test.ts",
+  "lib/bench/chat_load.ts": "tests/serve/load_test.ts",
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
+  "lib/cli/bench_chat.ts": "measures times; tests/serve/load_test.ts tests its clients",
   "lib/cli/bench_endurance.ts": "measures memory; its part is in tests/bench",
   "lib/cli/bench_kernels.ts": "measures times; its parts are in tests/bench",
   "lib/bench/gpu_rates.ts": "tests/bench/kernels_test.ts",
+  "lib/cli/bench_frozen.ts": "measures memory; its part is in tests/bench",
   "lib/cli/bench_tree.ts": "measures times; its parts are in tests/bench and tests/eval",
   "lib/decode/draft.ts": "tests/decode/tree_drafter_test.ts",
   "lib/decode/drafter.ts": "tests/decode/prompt_lookup_test.ts",
@@ -286,6 +315,8 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/watch.ts":
     "tests/report/run_folder_test.ts and training_page_test.ts test what it shows",
   "lib/cli/watchers.ts": "tests/report/tensorboard_test.ts and mlflow_test.ts test what it opens",
+  "lib/serve/page_api.ts": "tests/serve/server_test.ts",
+  "lib/serve/page_files.ts": "tests/serve/server_test.ts",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
   "lib/cli/eval.ts": "tests/cli/errors_test.ts",
   "lib/report/html.ts": "tests/report/page_test.ts",
@@ -304,8 +335,11 @@ Deno.test("tests: every file of lib has one of its name, or is listed with anoth
   }
 });
 
-/** Hosts that texts may link to: papers, code, models, licences, documentation. */
+/** Hosts that texts may link to: papers, code, models, licences, documentation; this machine, and no machine. */
 const HOSTS = [
+  "127.0.0.1",
+  "evil.example",
+  "localhost",
   "arxiv.org",
   "deno.com",
   "deno.land",

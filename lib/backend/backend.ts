@@ -3,7 +3,7 @@
  * `reference.ts` (float64, the definition), `onnx/` (the CPU), and WebGPU kernels. Models never import a
  * backend; they are handed one.
  */
-import type { DType, HostArray, Shape } from "../graph/node.ts";
+import { type DType, type HostArray, type Shape, sizeOf, zeroArray } from "../graph/node.ts";
 import type { Program } from "../graph/program.ts";
 
 /** A value that lives on a backend. Dispose it when done; a disposed tensor must not be used. */
@@ -39,7 +39,7 @@ export interface Backend extends Disposable {
   readonly name: string;
   /** Does the host see the memory of its tensors? */
   readonly hostVisible: boolean;
-  /** A tensor over host data; CPU backends take the array over without copying. */
+  /** A tensor over host data (f16 as bits); CPU backends take the array over without copying. */
   tensor(data: HostArray, shape: Shape): Tensor;
   /** An input that the host goes on writing: every run sees what is in its `host` array by then. */
   shared(data: HostArray, shape: Shape): Tensor;
@@ -56,13 +56,7 @@ export function zeros(
   shape: Shape,
   { dtype = "f32" }: { dtype?: DType } = {},
 ): Tensor {
-  const size = shape.reduce((a, b) => a * b, 1);
-  const data = dtype === "f32"
-    ? new Float32Array(size)
-    : dtype === "i32"
-    ? new Int32Array(size)
-    : new Uint8Array(size);
-  return backend.tensor(data, shape);
+  return backend.tensor(zeroArray(dtype, sizeOf(shape)), shape);
 }
 
 /** The elements of tensors by name, read together: a device is waited for once. */

@@ -86,9 +86,12 @@ export async function* speculateAll(
       const verified = performance.now();
       const verdicts = live.map(({ sequence }, i) => sequence.verify(proposals[i], rows[i].logits));
       const chosen = performance.now();
+      let telling = 0; // not the decoding's time
       const rounds = live.map((one, i): Omit<RoundEvent, "hostMs"> => {
         const { sequence } = one, { tree } = proposals[i], verdict = verdicts[i];
+        const asked = performance.now();
         const told = trace && { trace: sequence.trace(tree, rows[i].logits, verdict) };
+        telling += performance.now() - asked;
         const emitted = [...verdict.path.map((node) => tree.tokens[node]), verdict.next];
         const kept = [0, ...verdict.path];
         sequence.cache.keep(kept);
@@ -106,7 +109,7 @@ export async function* speculateAll(
           ...told,
         };
       });
-      const hostMs = performance.now() - chosen, together = live;
+      const hostMs = performance.now() - chosen - telling, together = live;
       live = together.filter(({ sequence }) => sequence.ending.reason === undefined);
       const over = together.filter((one) => !live.includes(one));
       for (const { resources } of over) resources.dispose();

@@ -60,6 +60,8 @@ export class DraftDecoder implements Disposable {
   readonly sequences: number;
   #backend: Backend;
   #weights: Params;
+  /** Of the weights, those that are not the target's. */
+  #own: Tensor[];
   #capacity: number;
   #eightBit: boolean;
   #compiled = new Map<string, Promise<Compiled>>();
@@ -100,6 +102,8 @@ export class DraftDecoder implements Disposable {
     this.#backend = backend;
     this.#eightBit = eightBit;
     this.#weights = placeDraft(draft, { backend, target, eightBit });
+    const shared = new Set(Object.values(target.weights));
+    this.#own = Object.values(this.#weights).filter((weight) => !shared.has(weight));
     // Tree rows and padding stand behind the last position.
     this.#capacity = target.config.positions + CHUNK * Math.ceil(treeRows / CHUNK) + CHUNK;
   }
@@ -275,6 +279,8 @@ export class DraftDecoder implements Disposable {
       }, () => {}); // a failed compile was thrown where it was awaited
     }
     this.#compiled.clear();
+    // What is compiled with them keeps them as long as it needs them.
+    for (const weight of this.#own.splice(0)) weight[Symbol.dispose]();
     this.#idle?.[Symbol.dispose]();
     this.#idle = undefined;
   }

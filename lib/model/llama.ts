@@ -4,7 +4,7 @@
  * load weights (`load.ts`) nor run anything (`lib/decode`).
  */
 import { add, concat, gather, input, matmul, mul, reshape, sliceAxis } from "../graph/ops.ts";
-import { quantizedMatmul, rmsNorm, silu, treeAttention } from "../graph/composites.ts";
+import { halfMatmul, quantizedMatmul, rmsNorm, silu, treeAttention } from "../graph/composites.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DecoderConfig, TargetConfig } from "./config.ts";
@@ -32,8 +32,9 @@ export interface TargetShape extends RowsShape {
   eightBit?: boolean;
 }
 
-/** x [R, I] times the transpose of w [O, I]. */
-export const linear = (x: Node, w: Node): Node => matmul(x, w, { transB: true });
+/** x [R, I] times the transpose of w [O, I], which may be stored in f16. */
+export const linear = (x: Node, w: Node): Node =>
+  w.dtype === "f16" ? halfMatmul(x, w) : matmul(x, w, { transB: true });
 
 /** Multiplies rows [R, I] by the named weight's transpose; lets decoding choose quantised weights. */
 export type Project = (x: Node, name: string) => Node;

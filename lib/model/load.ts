@@ -9,12 +9,7 @@ import type { Backend, Params, Tensor } from "../backend/backend.ts";
 import { type HostArray, sameShape, type Shape, sizeOf } from "../graph/node.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
-import {
-  openSafetensors,
-  type TensorSource,
-  type TensorToWrite,
-  writeSafetensors,
-} from "../io/safetensors.ts";
+import { type TensorSource, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import {
   type DraftConfig,
@@ -79,13 +74,17 @@ function sourcesOf(
   ]);
 }
 
-function readChecked(file: TensorSource, name: string, wanted: Shape): Float32Array {
+function checkShape(file: TensorSource, name: string, wanted: Shape): void {
   const { shape } = file.info(name);
   if (!sameShape(shape, wanted)) {
     throw new Error(
       `Cannot use ${file.path}: ${name} is [${shape}], config.json wants [${wanted}]`,
     );
   }
+}
+
+function readChecked(file: TensorSource, name: string, wanted: Shape): Float32Array {
+  checkShape(file, name, wanted);
   return file.readFloat32(name);
 }
 
@@ -190,8 +189,41 @@ function onHost(tensor: Tensor, name: string): HostArray {
   throw new Error(`Cannot convert ${name}: a device holds it; wanted 32 bits there, or the CPU`);
 }
 
+/** What training reads of a target: embedding and LM head are enough among its weights. */
+export type FrozenTarget = TargetIdentity & Pick<Target, "weights">;
+
+/** How embedding and head are stored while training. */
+export type FrozenType = "f32" | "f16";
+
+/** The type in which a target holds its embedding (and, of a {@link FrozenTarget}, its head). */
+export const frozenType = ({ weights }: Pick<Target, "weights">): FrozenType =>
+  weights["model.embed_tokens.weight"].dtype as FrozenType;
+
+/**
+ * Loads the embedding and LM head of a target alone, for training on stored features: in f32, or `half`: in f16,
+ * which takes half of that, and is exact where the files hold f16.
+ * @throws as {@link loadTarget} does, and when a value is too large for f16.
+ */
+export async function loadFrozen(
+  folder: string,
+  { backend, half = false }: { backend: Backend; half?: boolean },
+): Promise<FrozenTarget> {
+  const config = await readTargetConfig(folder), weights: Params = {};
+  using file = openCheckpoint(folder);
+  const names = ["model.embed_tokens.weight", ...config.tied ? [] : ["lm_head.weight"]];
+  for (const name of names) {
+    const shape = targetShapes(config)[name];
+    checkShape(file, name, shape);
+    weights[name] = backend.tensor(half ? file.readHalf(name) : file.readFloat32(name), shape);
+  }
+  return { folder, config, weights, identity: await hashWeights(file.path) };
+}
+
 /** The embedding and LM head of a target, which its draft shares; a head that is there in 8 bits only is unpacked. */
-export function sharedHead({ config, weights }: Target, { backend }: { backend: Backend }): Params {
+export function sharedHead(
+  { config, weights }: Pick<Target, "config" | "weights">,
+  { backend }: { backend: Backend },
+): Params {
   const embedding = weights["model.embed_tokens.weight"], name = "lm_head.weight";
   const head = config.tied ? embedding : weights[name] ?? backend.tensor(
     dequantize({
@@ -204,19 +236,20 @@ export function sharedHead({ config, weights }: Target, { backend }: { backend: 
 }
 
 /**
- * Reads a draft folder (`config.json`, `model.safetensors`).
+ * Reads a draft folder: `config.json` and `model.safetensors`, or `pytorch_model.bin` as the authors publish it.
  * @throws when files are missing or damaged, sizes disagree, or it was trained for another target.
  */
 export async function readDraft(
   folder: string,
   { target }: { target?: TargetIdentity } = {},
 ): Promise<Draft> {
-  const path = join(folder, "model.safetensors"), settings = join(folder, "config.json");
+  const settings = join(folder, "config.json");
   if (!existsSync(settings)) {
     throw new Error(`Cannot read a draft from ${folder}: it has no config.json`);
   }
   const config = await readDraftConfig(settings);
-  using file = openSafetensors(path);
+  using file = openCheckpoint(folder);
+  const { path } = file;
   const parameters: Record<string, Float32Array> = {};
   for (const [name, shape] of Object.entries(draftShapes(config))) {
     const found = file.info(name).shape;

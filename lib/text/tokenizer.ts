@@ -64,10 +64,14 @@ export interface StreamDecoder {
   flush(): string;
 }
 
+/** Ids before the newest that are decoded again with them: what a token says may depend on those before it. */
+const CONTEXT = 16;
+
 /**
- * Decodes ids as they come. A character whose bytes are not complete yet decodes to U+FFFD, so a U+FFFD at
- * the end is held back until more is known. Wants a decoding that only grows: tokenizers configured to tidy
- * blanks afterwards (`clean_up_tokenization_spaces`) may take back a blank that has been given out.
+ * Decodes ids as they come, each in time that does not grow with the text. A character whose bytes are not complete
+ * yet decodes to U+FFFD, so a U+FFFD at the end is held back until more is known. Wants a decoding that only grows:
+ * tokenizers configured to tidy blanks afterwards (`clean_up_tokenization_spaces`) may take back a blank that has
+ * been given out.
  */
 export function streamDecoder(tokenizer: Pick<Tokenizer, "decode">): StreamDecoder {
   let ids: number[] = [], given = 0;
@@ -82,7 +86,13 @@ export function streamDecoder(tokenizer: Pick<Tokenizer, "decode">): StreamDecod
       const text = tokenizer.decode(ids);
       let end = text.length;
       while (text[end - 1] === "\uFFFD") end--;
-      return giveUpTo(end, text);
+      const fresh = giveUpTo(end, text);
+      if (end === text.length && ids.length >= 2 * CONTEXT) {
+        // Not in the midst of a character: some decoders then give up all bytes that follow.
+        const context = ids.slice(-CONTEXT), before = tokenizer.decode(context);
+        if (!before.includes("\uFFFD")) [ids, given] = [context, before.length];
+      }
+      return fresh;
     },
     flush() {
       const text = tokenizer.decode(ids), rest = giveUpTo(text.length, text);

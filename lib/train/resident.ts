@@ -13,7 +13,7 @@ import type { Program } from "../graph/program.ts";
 import { sizeOf } from "../graph/node.ts";
 import { draftShapes, featureWidth } from "../model/draft.ts";
 import { DRAFT_TOKENS } from "../model/eagle3.ts";
-import { sharedHead, type Target } from "../model/load.ts";
+import { type FrozenTarget, type FrozenType, frozenType, sharedHead } from "../model/load.ts";
 import type { PassMetrics } from "../report/events.ts";
 import type { Batch } from "./batches.ts";
 import type { TrainingState } from "./checkpoint.ts";
@@ -55,13 +55,15 @@ export class Resident implements Disposable {
   #config: TrainingState["config"];
   #tensors: Params = {};
   #frozen: Params;
+  /** Type of the frozen matrices. */
+  #stored: FrozenType;
   #schedule: Tensor;
   #renewal: Tensor;
   #programs = new Map<string, Promise<Executable>>();
 
   constructor(
     { config, parameters, optimizer, tokens }: TrainingState,
-    { backend, target, recipe }: { backend: Backend; target: Target; recipe: Recipe },
+    { backend, target, recipe }: { backend: Backend; target: FrozenTarget; recipe: Recipe },
   ) {
     this.#backend = backend;
     this.#recipe = recipe;
@@ -77,6 +79,7 @@ export class Resident implements Disposable {
       }
     }
     const shared = sharedHead(target, { backend });
+    this.#stored = frozenType(target);
     this.#frozen = {
       [EMBEDDING]: shared[EMBEDDING],
       [targetHead(config)]: shared["lm_head.weight"],
@@ -128,7 +131,7 @@ export class Resident implements Disposable {
       accumulate: accumulateProgram,
       validate: validationProgram,
     };
-    const options = { recipe: this.#recipe, shape };
+    const options = { recipe: this.#recipe, shape, frozen: this.#stored };
     const out = await this.#run(
       `${kind} ${batch}x${length}`,
       () => make[kind](this.#config, options),

@@ -96,3 +96,33 @@ Deno.test("a character that never becomes whole comes with flush, which starts a
   equal(stream.flush(), "\uFFFD");
   equal(stream.push(tokenizer.encode("b")), "b");
 });
+
+Deno.test("a long stream decodes few ids at a time, and says the whole text", () => {
+  const text = "Zażółć 你好 🙂🙂 and so on, 12.5 %. ".repeat(60), ids = tokenizer.encode(text);
+  let most = 0;
+  const stream = streamDecoder({
+    decode(part) {
+      most = Math.max(most, part.length);
+      return tokenizer.decode(part);
+    },
+  });
+  let streamed = "";
+  for (const id of ids) streamed += stream.push([id]);
+  equal(streamed + stream.flush(), text);
+  ok(ids.length > 1000 && most < 64, `${most} of ${ids.length} ids at once`);
+});
+
+Deno.test("a decoder that gives up all of a broken run of bytes loses nothing at the seams", () => {
+  // Ids are bytes; a run that is no UTF-8 as a whole decodes to a mark a byte, as byte fallback does.
+  const decode = (ids: ArrayLike<number>) => {
+    try {
+      return new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(ids));
+    } catch {
+      return "\uFFFD".repeat(ids.length);
+    }
+  };
+  const text = "一二三四五六七八九十".repeat(12), stream = streamDecoder({ decode });
+  let streamed = "";
+  for (const byte of new TextEncoder().encode(text)) streamed += stream.push([byte]);
+  equal(streamed + stream.flush(), text);
+});

@@ -3,7 +3,7 @@
  * states, parameters and results stay on the device until they are read. Lowering is in `lower.ts`, order and
  * memory in `plan.ts`.
  */
-import type { HostArray, Shape } from "../../graph/node.ts";
+import { dtypeOf, type HostArray, type Shape } from "../../graph/node.ts";
 import type { Program } from "../../graph/program.ts";
 import { type Backend, checkInputs, type Executable, type Params } from "../backend.ts";
 import { openDevice } from "./device.ts";
@@ -19,9 +19,6 @@ export interface WebGpuBackend extends Backend {
   /** Bytes that tensors and programs hold on the device. */
   readonly bytes: number;
 }
-
-const dtypeOf = (data: HostArray) =>
-  data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u8";
 
 function placed(memory: DeviceMemory, data: HostArray, shape: Shape, host?: HostArray) {
   const tensor = new DeviceTensor(memory, shape, dtypeOf(data), { host });

@@ -37,6 +37,7 @@ const BINARY: Record<BinaryFn, (x: string, y: string) => string> = {
 const COMPARE: Record<CompareFn, string> = { lt: "<", le: "<=", gt: ">", ge: ">=", eq: "==" };
 const CAST: Record<DType, (x: string, from: DType) => string> = {
   f32: (x) => `f32(${x})`,
+  f16: (x) => x, // never asked for: f16 is storage
   i32: (x) => `i32(${x})`,
   bool: (x, from) => from === "bool" ? x : `${x} != ${literal(0, from)}`,
   u8: (x, from) => `${from === "f32" ? `u32(i32(${x}))` : `u32(${x})`} & 255u`,

@@ -21,7 +21,16 @@ import { elementwise } from "./elementwise.ts";
 import { claims, launches } from "./launches.ts";
 import { movement, repetition } from "./movement.ts";
 import { launchProduct } from "./product.ts";
-import { Bindings, type Expression, loadAll, type Slot, valueAt, Writer } from "./writer.ts";
+import {
+  Bindings,
+  bytesOf,
+  type Expression,
+  IN_WORD,
+  loadAll,
+  type Slot,
+  valueAt,
+  Writer,
+} from "./writer.ts";
 
 /** One shader and what it binds. */
 export interface Dispatch {
@@ -53,6 +62,20 @@ export interface LowerLimits {
   bindings: number;
 }
 
+/** What one thread stores of a value: an element, or the several that share a word. */
+function storeOf(x: Expression): { type: string; write: (w: Writer) => string } {
+  const last = sizeOf(x.shape) - 1, together = IN_WORD[x.dtype];
+  const at = (w: Writer, i: number) =>
+    valueAt(w, x, w.bind(`min(i * ${together}u + ${i}u, ${last}u)`));
+  if (x.dtype === "bool") return { type: "u32", write: (w) => `u32(${valueAt(w, x, "i")})` };
+  if (x.dtype === "f16") {
+    return { type: "u32", write: (w) => `pack2x16float(vec2f(${at(w, 0)}, ${at(w, 1)}))` };
+  }
+  if (x.dtype !== "u8") return { type: x.dtype, write: (w) => valueAt(w, x, "i") };
+  const byte = (w: Writer, i: number) => `(${at(w, i)} << ${8 * i}u)`;
+  return { type: "u32", write: (w) => [0, 1, 2, 3].map((i) => byte(w, i)).join(" | ") };
+}
+
 /** Operations an element may take before it is worth its memory. */
 const LONGEST_CHAIN = 48;
 
@@ -79,25 +102,18 @@ export class Lowering {
   materialise(x: Expression, label: string, { fresh = false } = {}): Slot {
     if (x.whole !== undefined && !fresh) return x.whole;
     const slot: Slot = { shape: x.shape, dtype: x.dtype, label };
-    const size = sizeOf(x.shape), packed = x.dtype === "u8";
-    // Four u8 share a word, so one thread writes all four.
-    const word = (w: Writer) =>
-      [0, 1, 2, 3].map((i) =>
-        `(${valueAt(w, x, w.bind(`min(i * 4u + ${i}u, ${size - 1}u)`))} << ${8 * i}u)`
-      )
-        .join(" | ");
-    this.launch(pointwiseKernel(packed ? Math.ceil(size / 4) : size), (bindings) => {
-      const w = new Writer(bindings);
-      const value = packed ? w.bind(word(w)) : valueAt(w, x, "i");
+    const words = bytesOf(slot) / 4, { type, write } = storeOf(x);
+    this.launch(pointwiseKernel(words), (bindings) => {
+      const w = new Writer(bindings), value = write(w);
       const name = bindings.name(slot, { writes: true });
       return [
         [
-          `fn value(i: u32) -> ${packed || x.dtype === "bool" ? "u32" : x.dtype} {`,
+          `fn value(i: u32) -> ${type} {`,
           ...w.lines.map((line) => `  ${line}`),
-          `  return ${x.dtype === "bool" ? `u32(${value})` : value};`,
+          `  return ${value};`,
           "}",
         ].join("\n"),
-        `fn put(i: u32, v: ${packed || x.dtype === "bool" ? "u32" : x.dtype}) { ${name}[i] = v; }`,
+        `fn put(i: u32, v: ${type}) { ${name}[i] = v; }`,
       ];
     });
     return slot;

@@ -20,7 +20,7 @@ interface Operand {
  * the activation between two products of decoding costs less than a dispatch.
  */
 function settled(x: Expression, { l, few }: { l: Lowering; few: boolean }): Expression {
-  const packed = [...x.slots].some((slot) => slot.dtype === "u8");
+  const packed = [...x.slots].some(({ dtype }) => dtype === "u8" || dtype === "f16");
   return l.settled(x, { cost: packed || few ? 4 : 0, label: "operand" });
 }
 

@@ -117,6 +117,7 @@ function hostArray(
 ): HostArray {
   if (dtype === "f32") return new Float32Array(bytes);
   if (dtype === "i32") return new Int32Array(bytes);
+  if (dtype === "f16") return new Uint16Array(bytes, 0, sizeOf(shape));
   if (dtype === "u8") return new Uint8Array(bytes, 0, sizeOf(shape));
   return Uint8Array.from(new Uint32Array(bytes));
 }
@@ -148,12 +149,11 @@ export class DeviceTensor implements Tensor {
 
   /** Copies host data to the device. */
   write(data: HostArray): void {
-    const whole = data.byteLength % 4 === 0 ? data : (() => {
-      const padded = new Uint8Array(bytesOf(this));
-      padded.set(data);
-      return padded;
-    })();
-    this.memory.device.queue.writeBuffer(this.buffer, 0, whole as Uint8Array<ArrayBuffer>);
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const whole = new Uint8Array(data.byteLength % 4 === 0 ? 0 : bytesOf(this));
+    if (whole.length > 0) whole.set(bytes); // devices copy words
+    const sent = whole.length > 0 ? whole : bytes;
+    this.memory.device.queue.writeBuffer(this.buffer, 0, sent as Uint8Array<ArrayBuffer>);
   }
 
   /** See {@link Tensor.keepRows}. */

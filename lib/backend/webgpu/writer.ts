@@ -13,14 +13,20 @@ export interface Slot {
   readonly label: string;
 }
 
-/** Element types in memory: a bool takes a word, four u8 share one. */
-const STORED: Record<DType, string> = { f32: "f32", i32: "i32", bool: "u32", u8: "u32" };
+/** Element types in memory: a bool takes a word, four u8 or two f16 share one. */
+const STORED: Record<DType, string> = {
+  ...{ f32: "f32", i32: "i32", bool: "u32", u8: "u32", f16: "u32" },
+};
+/** Elements of a word. */
+export const IN_WORD: Record<DType, number> = { f32: 1, i32: 1, bool: 1, u8: 4, f16: 2 };
 /** Element types of expressions. */
-export const WGSL_TYPE: Record<DType, string> = { f32: "f32", i32: "i32", bool: "bool", u8: "u32" };
+export const WGSL_TYPE: Record<DType, string> = {
+  ...{ f32: "f32", i32: "i32", bool: "bool", u8: "u32", f16: "f32" },
+};
 
 /** Bytes of a slot. */
 export function bytesOf({ shape, dtype }: { shape: Shape; dtype: DType }): number {
-  return dtype === "u8" ? Math.ceil(sizeOf(shape) / 4) * 4 : sizeOf(shape) * 4;
+  return Math.ceil(sizeOf(shape) / IN_WORD[dtype]) * 4;
 }
 
 /** The slots that one shader binds, in binding order. */
@@ -106,6 +112,9 @@ export class Writer {
   load(slot: Slot, at: string): string {
     const name = this.bindings.name(slot);
     if (slot.dtype === "bool") return this.bind(`${name}[${at}] != 0u`);
+    if (slot.dtype === "f16") {
+      return this.bind(`unpack2x16float(${name}[${at} >> 1u])[${at} & 1u]`);
+    }
     if (slot.dtype !== "u8") return this.bind(`${name}[${at}]`);
     return this.bind(`(${name}[${at} >> 2u] >> ((${at} & 3u) * 8u)) & 255u`);
   }
