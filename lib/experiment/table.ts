@@ -108,7 +108,8 @@ function notesOf(experiment: Experiment, arms: readonly ArmSummary[]): string[] 
   const who = seeds.length === 1
     ? `${seeds[0]} seed${seeds[0] === 1 ? "" : "s"}`
     : `${Math.min(...seeds)} to ${Math.max(...seeds)} seeds`;
-  const over = Math.max(...seeds) === 1 ? "prompts alone" : "seeds and prompts";
+  const alone = Math.min(...seeds) === 1 ? ", of one seed over prompts alone" : "";
+  const over = Math.max(...seeds) === 1 ? "prompts alone" : `seeds and prompts${alone}`;
   return [
     `${who}, ${prompts} prompts; brackets: 95 % interval over ${over}, differences paired.`,
     ...(apart.some((d) => d.insideNoise)
