@@ -87,7 +87,7 @@ export const ENTRIES: readonly Entry[] = [
       "Every method at equal training tokens (one epoch of those answers), tau on 80 held-out prompts with two trees; " +
       "intervals over prompts, differences paired.",
     table: [
-      "method",
+      "arm",
       "passes",
       "parameters",
       "tau, 8 nodes",
@@ -98,6 +98,39 @@ export const ENTRIES: readonly Entry[] = [
     commands: [
       ["compare", "--data", "runs/reproduce/data/shards", "--out", "{OUT}"],
       ["report", "{OUT}/training_methods", "--out", "{OUT}/report"],
+    ],
+  },
+  {
+    name: "ablation-data",
+    says: "What the ablations are trained on: 4000 answers of the shipped target.",
+    commands: [["data", "--out", "runs/reproduce/ablation-data/shards"]],
+  },
+  {
+    name: "passes",
+    says:
+      "Does a last step of more passes pay? Three seeds at equal training tokens, tau on 40 held-out prompts; " +
+      "intervals over seeds and prompts, differences paired, the paper's table 4 beside them.",
+    table: [
+      "arm",
+      "passes",
+      "parameters",
+      "tokens",
+      "tau",
+      "against N=3",
+      "paper: tau",
+      "paper: against N=3",
+    ],
+    commands: [
+      [
+        "experiment",
+        "run",
+        "passes",
+        "--data",
+        "runs/reproduce/ablation-data/shards",
+        "--out",
+        "{OUT}",
+      ],
+      ["report", "{OUT}/passes", "--out", "{OUT}/report"],
     ],
   },
   {
