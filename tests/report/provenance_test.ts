@@ -1,5 +1,6 @@
 /** What a run records of itself, and the command line that comes of it, read back by a shell. */
 import assert from "node:assert/strict";
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import {
   commandLine,
@@ -74,9 +75,10 @@ Deno.test("hashes are the first 16 digits of SHA-256, of parts and of files", as
   }
 });
 
-Deno.test("the largest memory is that of a process, in bytes, and does not fall", () => {
-  const before = peakBytes();
-  assert.ok(before > 10e6 && before < 1e12, `${before}`);
-  new Uint8Array(64e6).fill(1);
-  assert.ok(peakBytes() >= before + 30e6, `${before}, then ${peakBytes()}`);
+Deno.test("the largest memory is in bytes: at least what is held now, at most what the machine has", () => {
+  const before = peakBytes(), held = new Uint8Array(64e6).fill(1), now = Deno.memoryUsage().rss;
+  const peak = peakBytes();
+  assert.ok(peak >= before && peak > held.length, `${before}, then ${peak}`);
+  // The two are counted a moment apart, and in pages.
+  assert.ok(peak > 0.9 * now && peak <= totalmem(), `${peak}, now ${now}`);
 });
