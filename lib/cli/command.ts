@@ -16,11 +16,13 @@ export interface Option {
   maximum?: number;
   /** May be given without its name: words go to these options in the order of their declaration. */
   positional?: boolean;
-  /** Takes all words that are left, as a list. The last positional option; of type string. */
-  several?: boolean;
+  /** May be given several times, strings only; the last positional one also takes all words that are left. */
+  many?: boolean;
+  /** A name of one letter. */
+  short?: string;
 }
 
-type Value<O extends Option> = O extends { several: true } ? string[]
+type Value<O extends Option> = O extends { many: true } ? string[]
   : O extends { type: "boolean" } ? boolean
   : O extends { type: "string"; default: string } ? string
   : O extends { type: "string" } ? string | undefined
@@ -62,7 +64,8 @@ export function helpText({ name, summary, options }: Command<Record<string, Opti
     .map(([key, o]) => {
       const value = o.choices?.join("|") ?? (o.type === "boolean" ? "" : o.type.toUpperCase());
       const fallback = o.default === undefined ? "" : ` [${o.default}]`;
-      return [`  --${key}${value ? ` ${value}` : ""}`, `${o.describe}${fallback}`] as const;
+      const short = o.short === undefined ? "" : `-${o.short}, `;
+      return [`  ${short}--${key}${value ? ` ${value}` : ""}`, `${o.describe}${fallback}`] as const;
     });
   const wide = Math.max(...rows.map(([left]) => left.length));
   return [
@@ -116,22 +119,24 @@ export function parseOptions<S extends Record<string, Option>>(
     // A lone -- comes from task runners that separate their own options.
     args: joinNegative(args.filter((a) => a !== "--"), all),
     options: Object.fromEntries(
-      Object.entries(all).map((
-        [k, o],
-      ) => [k, { type: o.type === "boolean" ? "boolean" : "string" }]),
+      Object.entries(all).map(([k, o]) => [k, {
+        type: o.type === "boolean" ? "boolean" : "string",
+        multiple: o.many === true,
+        ...(o.short !== undefined && { short: o.short }),
+      }]),
     ),
     strict: true,
     allowPositionals: worded.length > 0,
   });
-  const open = all[worded.at(-1) ?? ""]?.several === true;
+  const open = all[worded.at(-1) ?? ""]?.many === true;
   if (positionals.length > worded.length && !open) {
     const wanted = worded.length === 1 ? "one word" : `${worded.length} words`;
     throw new Error(`found ${positionals.join(" ")}, wanted ${wanted} besides the options`);
   }
   const parsed = Object.entries(all).map(([key, option]) => {
-    if (option.several) {
-      const words = positionals.slice(worded.indexOf(key)), named = values[key];
-      return [key, typeof named === "string" ? [named, ...words] : words];
+    if (option.many === true) {
+      const given = (values[key] ?? []) as string[], at = worded.indexOf(key);
+      return [key, at < 0 ? given : [...given, ...positionals.slice(at)]];
     }
     const word = positionals[worded.indexOf(key)];
     const given = (values[key] ?? word) as string | boolean | undefined;

@@ -129,7 +129,7 @@ await runCommand({
     runs: {
       type: "string",
       positional: true,
-      several: true,
+      many: true,
       describe:
         "folders of trainings or evaluations, report.json, or an experiment's results.json; " +
         "before them compare or rows",
