@@ -113,6 +113,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   "lib/report": [
     "lib/eval/metrics.ts",
+    "lib/eval/stats.ts",
     "lib/eval/summary.ts",
     "lib/eval/tau_definitions.ts",
     "lib/io",
@@ -318,6 +319,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/serve/page_files.ts": "tests/serve/server_test.ts",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
   "lib/cli/eval.ts": "tests/cli/errors_test.ts",
+  "lib/report/html.ts": "tests/report/page_test.ts",
   "lib/cli/train.ts": "tests/cli/errors_test.ts",
 };
 

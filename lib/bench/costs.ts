@@ -13,6 +13,7 @@ import { checkCosts, type CostCurve, type Costs, smoothCurve } from "../decode/p
 import { argmax } from "../decode/sample.ts";
 import { sizesUpTo, type TargetDecoder } from "../decode/target.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
+import { readJson } from "../io/json.ts";
 import { featureWidth } from "../model/draft.ts";
 import type { Draft } from "../model/load.ts";
 
@@ -147,6 +148,16 @@ export function costsFolder(): string {
   const base = Deno.env.get("XDG_CACHE_HOME") ??
     (Deno.build.os === "windows" ? Deno.env.get("LOCALAPPDATA") : undefined);
   return join(base ?? join(homedir(), ".cache"), "griffin-lab");
+}
+
+/** Costs that a run or a measurement has stored. @throws when the file holds none. */
+export async function readCosts(path: string): Promise<Costs> {
+  const { costs } = await readJson(path);
+  if (costs === undefined) {
+    throw new Error(`Cannot read costs from ${path}: it holds none; wanted an object with costs`);
+  }
+  checkCosts(costs as Costs);
+  return costs as Costs;
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import process from "node:process";
 import { parseArgs, styleText } from "node:util";
+import { type RanCommand, ranCommand } from "../report/provenance.ts";
 
 /** One option of a task. */
 export interface Option {
@@ -15,9 +16,14 @@ export interface Option {
   maximum?: number;
   /** May be given without its name: words go to these options in the order of their declaration. */
   positional?: boolean;
+  /** May be given several times, strings only; the last positional one also takes all words that are left. */
+  many?: boolean;
+  /** A name of one letter. */
+  short?: string;
 }
 
-type Value<O extends Option> = O extends { type: "boolean" } ? boolean
+type Value<O extends Option> = O extends { many: true } ? string[]
+  : O extends { type: "boolean" } ? boolean
   : O extends { type: "string"; default: string } ? string
   : O extends { type: "string" } ? string | undefined
   : O extends { default: number } ? number
@@ -38,6 +44,8 @@ export interface Io {
   say(line: string): void;
   /** The result as one object; printed with `--json` only. */
   result(value: unknown): void;
+  /** This run of the task with its options, for reports; `leaveOut`: options that say where results go. */
+  ran(leaveOut?: readonly string[]): RanCommand;
   /** Aborted by the first Ctrl-C. */
   signal: AbortSignal;
 }
@@ -56,7 +64,8 @@ export function helpText({ name, summary, options }: Command<Record<string, Opti
     .map(([key, o]) => {
       const value = o.choices?.join("|") ?? (o.type === "boolean" ? "" : o.type.toUpperCase());
       const fallback = o.default === undefined ? "" : ` [${o.default}]`;
-      return [`  --${key}${value ? ` ${value}` : ""}`, `${o.describe}${fallback}`] as const;
+      const short = o.short === undefined ? "" : `-${o.short}, `;
+      return [`  ${short}--${key}${value ? ` ${value}` : ""}`, `${o.describe}${fallback}`] as const;
     });
   const wide = Math.max(...rows.map(([left]) => left.length));
   return [
@@ -110,18 +119,25 @@ export function parseOptions<S extends Record<string, Option>>(
     // A lone -- comes from task runners that separate their own options.
     args: joinNegative(args.filter((a) => a !== "--"), all),
     options: Object.fromEntries(
-      Object.entries(all).map((
-        [k, o],
-      ) => [k, { type: o.type === "boolean" ? "boolean" : "string" }]),
+      Object.entries(all).map(([k, o]) => [k, {
+        type: o.type === "boolean" ? "boolean" : "string",
+        multiple: o.many === true,
+        ...(o.short !== undefined && { short: o.short }),
+      }]),
     ),
     strict: true,
     allowPositionals: worded.length > 0,
   });
-  if (positionals.length > worded.length) {
+  const open = all[worded.at(-1) ?? ""]?.many === true;
+  if (positionals.length > worded.length && !open) {
     const wanted = worded.length === 1 ? "one word" : `${worded.length} words`;
     throw new Error(`found ${positionals.join(" ")}, wanted ${wanted} besides the options`);
   }
   const parsed = Object.entries(all).map(([key, option]) => {
+    if (option.many === true) {
+      const given = (values[key] ?? []) as string[], at = worded.indexOf(key);
+      return [key, at < 0 ? given : [...given, ...positionals.slice(at)]];
+    }
     const word = positionals[worded.indexOf(key)];
     const given = (values[key] ?? word) as string | boolean | undefined;
     if (given === undefined) {
@@ -166,6 +182,8 @@ export async function runCommand<S extends Record<string, Option>>(
     await action(options, {
       say: (line) => options.json ? console.error(line) : console.log(line),
       result: (value) => options.json && console.log(JSON.stringify(value)),
+      ran: (leaveOut = []) =>
+        ranCommand(command.name, options, { declared: command.options, leaveOut }),
       signal: abort.signal,
     });
   } catch (cause) {

@@ -12,6 +12,7 @@ import { loadTarget } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type Io, runCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
+import { writeDataCommand } from "./run_record.ts";
 
 const PARTS = { train: "train", validation: "validation" } as const;
 
@@ -27,7 +28,7 @@ function parseTaps(text: string): number[] {
 /** Stores a folder of shards otherwise, or the parts of one that this task made. */
 async function convert(
   from: string,
-  { out, storage, say, result, signal }: Io & { out: string; storage: Storage },
+  { out, storage, say, result, ran, signal }: Io & { out: string; storage: Storage },
 ): Promise<void> {
   const parts = Object.values(PARTS).filter((part) => existsSync(join(from, part)));
   const summary: Record<string, unknown> = {};
@@ -44,6 +45,7 @@ async function convert(
     say(`${folder}: ${examples} examples as ${storage}, ${(bytes / 1e6).toFixed(1)} MB`);
     summary[part || "shards"] = { folder, examples, bytes };
   }
+  if (!signal.aborted) await writeDataCommand(out, ran(["out"]));
   result({ storage, ...summary });
 }
 
@@ -88,10 +90,11 @@ await runCommand({
       describe: "make nothing; store the shards of this folder as --storage in --out",
     },
   },
-}, async (options, { say, result, signal }) => {
+}, async (options, io) => {
+  const { say, result, ran, signal } = io;
   const storage = options.storage as Storage;
   if (options.convert !== undefined) {
-    return await convert(options.convert, { out: options.out, storage, say, result, signal });
+    return await convert(options.convert, { out: options.out, storage, ...io });
   }
   const sampling = { temperature: options.temperature, topK: 0, topP: options["top-p"] };
   const taps = parseTaps(options.taps);
@@ -132,5 +135,6 @@ await runCommand({
     say(`${folder}: ${lengths.length} examples, ${total} tokens`);
     summary[part] = { folder, examples: lengths.length, tokens: total };
   }
+  if (!signal.aborted) await writeDataCommand(options.out, ran(["out"]));
   result({ target: target.identity, ...summary });
 });

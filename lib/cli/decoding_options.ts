@@ -1,5 +1,5 @@
 /** Options that tasks which decode have in common, and what they open from them. */
-import { knownCosts } from "../bench/costs.ts";
+import { knownCosts, readCosts } from "../bench/costs.ts";
 import { type Device, DEVICES, openBackend } from "../backend/choose.ts";
 import { type Drafter, NO_DRAFTER } from "../decode/drafter.ts";
 import { chainGrowth, dynamicGrowth, fromAuthorsFlags, staticGrowth } from "../decode/growth.ts";
@@ -70,6 +70,10 @@ export const DECODING_OPTIONS = {
     describe: "the draft's best tokens, or tokens sampled from its distribution (only at " +
       "temperatures above 0); auto: sampled there, unless --tree keeps nodes by their scores",
   },
+  costs: {
+    type: "string",
+    describe: "file to size --tree auto by: a report.json or a file of costs [measured]",
+  },
   "measure-costs": { type: "boolean", describe: "measure again what --tree auto sizes by" },
   "minimum-score": {
     type: "number",
@@ -131,7 +135,9 @@ export async function openDecoding(
     const children = chooseChildren(options, { blind: growth?.blind ?? true });
     if (growth === undefined) {
       const question = { backend, target, draft, children, eightBit };
-      const known = await knownCosts(question, { again: options["measure-costs"] });
+      const known = options.costs === undefined
+        ? await knownCosts(question, { again: options["measure-costs"] })
+        : { costs: await readCosts(options.costs), path: options.costs, measured: false };
       say(`costs ${known.measured ? "measured, kept in" : "from"} ${known.path}`);
       costs = known.costs;
       growth = children === "sampled" ? sampledAutoGrowth(costs) : autoGrowth(costs);
@@ -151,6 +157,7 @@ export async function openDecoding(
   return {
     backend,
     target,
+    draft,
     tokenizer,
     costs,
     settings: { sampling, maxTokens, seed, drafter, tokenizer, ...watched },

@@ -16,6 +16,14 @@ import { frequentTokens } from "../train/vocabulary.ts";
 import { runCommand } from "./command.ts";
 import { DEVICE_OPTION } from "./decoding_options.ts";
 import { Progress } from "./progress.ts";
+import {
+  dataThing,
+  environmentOf,
+  openTrainingRecord,
+  QUESTION_OPTION,
+  readDataCommand,
+  targetThing,
+} from "./run_record.ts";
 import { draftConfigOf, recipesOf, TRAINING_OPTIONS } from "./training_options.ts";
 import { openWatchers, WATCHING_OPTIONS } from "./watchers.ts";
 
@@ -81,8 +89,9 @@ await runCommand({
     },
     "checkpoint-every": { type: "integer", minimum: 1, default: 200, describe: "updates" },
     "validate-every": { type: "integer", minimum: 1, default: 200, describe: "updates" },
+    question: QUESTION_OPTION,
   },
-}, async (options, { say, result, signal }) => {
+}, async (options, { say, result, ran, signal }) => {
   const out = options.out ?? join("runs", options.preset);
   const recipes = recipesOf(options);
   const half = options.frozen === "f16", count = options["tau-prompts"] ?? (half ? 0 : 8);
@@ -124,6 +133,20 @@ await runCommand({
     return estimateTau(await Array.fromAsync(decodePrompts(draft, decoding)));
   });
 
+  const { question } = options, dataCommand = await readDataCommand(options.data);
+  const record = await openTrainingRecord(out, {
+    ...(question !== undefined && { question }),
+    command: ran(["out", "question", ...Object.keys(WATCHING_OPTIONS)]),
+    environment: await environmentOf(backend),
+    inputs: {
+      target: await targetThing(target),
+      data: dataThing(stored),
+      ...(aside !== undefined && { validation: dataThing(aside) }),
+    },
+    ...(dataCommand !== undefined && { dataCommand }),
+  });
+  let read = 0;
+
   const draft = initialDraft(config, { seed: options.seed, tokens });
   const finals: Record<string, unknown>[] = [];
   const watchers = await openWatchers(options, { out, recipes, say });
@@ -146,6 +169,8 @@ await runCommand({
       const { stage, event } = staged;
       await watchers.write(staged);
       if (event.type === "step") {
+        await record.begin(); // only now: a run that is refused leaves nothing behind
+        read += event.tokens;
         const { step: done, total, secondsLeft } = event;
         progress ??= new Progress(`step ${stage}`);
         progress.update(done, { total, note: note(event), secondsLeft });
@@ -166,6 +191,7 @@ await runCommand({
     status = signal.aborted ? "KILLED" : "FINISHED";
   } finally {
     progress?.[Symbol.dispose]();
+    if (read > 0) await record.finish(read);
     await watchers.finish(status);
   }
   if (signal.aborted) say("stopped; the same command continues");

@@ -62,5 +62,9 @@ export function estimateTau(generations: readonly Generation[]): TauEstimate {
     );
   }
   const { low, high } = bootstrap(generations, (drawn) => tau(drawn).value);
-  return { value, low, high, emitted: numerator, forwards: denominator };
+  const counts = generations.map((g): [number, number] => {
+    const own = tau([g]);
+    return [own.numerator, own.denominator];
+  });
+  return { value, low, high, emitted: numerator, forwards: denominator, counts };
 }

@@ -101,6 +101,8 @@ export interface TauEstimate {
   /** Tokens emitted, over target forwards. */
   emitted: number;
   forwards: number;
+  /** The same of each prompt, in order; runs before there was this field lack it. */
+  counts?: [emitted: number, forwards: number][];
 }
 
 /** Metrics on validation examples, without an update. */

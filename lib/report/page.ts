@@ -5,17 +5,26 @@
  */
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import type { Environment } from "./environment.ts";
+import { type Environment, environmentRows } from "./environment.ts";
 import type { Figure } from "./figures.ts";
+import { escapeHtml } from "./html.ts";
+import { renderSamples, type Sample, SAMPLE_STYLE } from "./samples.ts";
 import { numericColumns } from "./table.ts";
+
+export { escapeHtml } from "./html.ts";
 
 /** A part of a page. */
 export interface Section {
   heading: string;
   text?: string;
+  /** What the reader must know before the numbers; set apart. */
+  warnings?: readonly string[];
+  /** A command line. */
+  code?: string;
   /** First row is the heading. */
   table?: readonly (readonly (string | number)[])[];
   figures?: readonly Figure[];
+  samples?: readonly Sample[];
 }
 
 export interface Page {
@@ -25,25 +34,17 @@ export interface Page {
   environment: Environment;
 }
 
-/** Text made safe for HTML. */
-export function escapeHtml(text: string): string {
-  const safe: Record<string, string> = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    '"': "&quot;",
-    "'": "&#39;",
-  };
-  return text.replace(/[&<>"']/g, (c) => safe[c]);
-}
+/** Longer cells take several lines. */
+const LONG = 36;
 
 /** A table that scrolls by itself where it is wider than the page; the first row is its heading. */
 export function renderTable(rows: readonly (readonly (string | number)[])[]): string {
   const numeric = numericColumns(rows);
   const cells = (row: readonly (string | number)[], tag: "td" | "th") =>
-    row.map((cell, c) =>
-      `<${tag}${numeric[c] ? ' class="n"' : ""}>${escapeHtml(String(cell))}</${tag}>`
-    ).join("");
+    row.map((cell, c) => {
+      const text = String(cell), kind = numeric[c] ? "n" : text.length > LONG ? "long" : "";
+      return `<${tag}${kind && ` class="${kind}"`}>${escapeHtml(text)}</${tag}>`;
+    }).join("");
   const [head, ...body] = rows;
   return `<div class="wide"><table><thead><tr>${cells(head, "th")}</tr></thead><tbody>${
     body.map((row) => `<tr>${cells(row, "td")}</tr>`).join("")
@@ -54,22 +55,57 @@ export function renderTable(rows: readonly (readonly (string | number)[])[]): st
 const POLICY =
   "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:";
 
+/**
+ * On paper: black on white whatever the screen's scheme, tables whole and small enough, nothing cut in the midst.
+ * What is folded up on a screen stays folded: the pictures above it say the same.
+ */
+const PRINT_STYLE = `
+@page { margin: 14mm; }
+@media print {
+  :root { color-scheme: light; --text: #000; --soft: #444; --line: #bbb; --back: #fff; --mark: #cfe6f5; --warn: #b25b00;
+    font-size: 11px; }
+  body { font-size: 1rem; max-width: none; padding: 0; }
+  h2, h3, h2 + p { break-after: avoid; } tr, .figures > section, .warnings, .code, .sample { break-inside: avoid; }
+  .wide { overflow: visible; background: none; } .plot { filter: none; } th, td { padding: .2rem .6rem .2rem 0; }
+  td:not(.n), th { white-space: normal; overflow-wrap: break-word; }
+  details { display: none; } .figures { grid-template-columns: 1fr 1fr; gap: 0 1rem; }
+}
+`;
+
 /** How all pages look. */
 export const STYLE = `
-:root { color-scheme: light dark; --text: #1b1b1b; --soft: #5f6368; --line: #d8dade; --back: #fff; }
+:root { color-scheme: light dark; --text: #1b1b1b; --soft: #5f6368; --line: #d8dade; --back: #fff;
+  --mark: #cfe6f5; --warn: #b25b00; }
 @media (prefers-color-scheme: dark) {
-  :root { --text: #e6e6e6; --soft: #a0a4a8; --line: #3a3d41; --back: #17181a; }
+  :root { --text: #e6e6e6; --soft: #a0a4a8; --line: #3a3d41; --back: #17181a;
+    --mark: #17405c; --warn: #f0a94b; }
+  .plot { filter: brightness(1.35); }
 }
 body { margin: 0 auto; max-width: 60rem; padding: 2rem 1rem 4rem; background: var(--back); color: var(--text);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 h3 { font-size: .95rem; margin: 1.5rem 0 0; } p { max-width: 42rem; } .soft, summary { color: var(--soft); }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; margin: .75rem 0; }
+.wide { overflow-x: auto; background:
+  linear-gradient(90deg, var(--back) 40%, #0000) 0 / 2.5rem 100% no-repeat local,
+  linear-gradient(270deg, var(--back) 40%, #0000) 100% / 2.5rem 100% no-repeat local,
+  linear-gradient(90deg, var(--line), #0000) 0 / .7rem 100% no-repeat scroll,
+  linear-gradient(270deg, var(--line), #0000) 100% / .7rem 100% no-repeat scroll; } table { border-collapse: collapse; font-size: .9rem; margin: .75rem 0; }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
+.long { white-space: normal; overflow-wrap: anywhere; min-width: 14rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 0 2rem; }
 .figures > section { min-width: 0; } details { font-size: .9rem; }
-`;
+.warnings { border: 1px solid var(--warn); border-left-width: 4px; margin: 1rem 0; padding: .5rem 1rem .5rem 2rem; }
+.code { white-space: pre-wrap; overflow-wrap: anywhere; font: .9rem/1.5 ui-monospace, monospace;
+  border: 1px solid var(--line); padding: .6rem .8rem; }
+${SAMPLE_STYLE}${PRINT_STYLE}`;
+
+/** Figures have widths in pixels, of the screen: on paper half a page, and afterwards the screen's again. */
+const ON_PAPER = `const plots = () => document.querySelectorAll(".plot");
+globalThis.addEventListener?.("beforeprint", () =>
+  plots().forEach((p) => Plotly.relayout(p, { width: 330, autosize: false })));
+globalThis.addEventListener?.("afterprint", () =>
+  plots().forEach((p) => Plotly.relayout(p, { width: null, autosize: true })));`;
 
 /** Plotly's code, as a script element may hold it: 1.5 MB. */
 export async function plotlySource(): Promise<string> {
@@ -93,16 +129,21 @@ export async function renderPage({ title, lead, sections, environment }: Page): 
     }"></div>` +
       `<details><summary>numbers</summary>${renderTable(f.table)}</details></section>`;
   };
-  const body = sections.map(({ heading, text, table: rows, figures = [] }) =>
-    [
+  const body = sections.map(({ heading, text, warnings = [], code, table: rows, ...more }) => {
+    const { figures = [], samples = [] } = more;
+    const listed = warnings.map((w) => `<li>${escapeHtml(w)}</li>`).join("");
+    return [
       `<h2>${escapeHtml(heading)}</h2>`,
       text === undefined ? "" : `<p>${escapeHtml(text)}</p>`,
+      warnings.length > 0 ? `<ul class="warnings">${listed}</ul>` : "",
+      code === undefined ? "" : `<pre class="code">${escapeHtml(code)}</pre>`,
       rows === undefined ? "" : renderTable(rows),
       figures.length > 0 ? `<div class="figures">${figures.map(figure).join("")}</div>` : "",
-    ].join("\n")
-  ).join("\n");
+      renderSamples(samples),
+    ].join("\n");
+  }).join("\n");
   const json = scriptJson(drawn.map(({ data, layout }) => ({ data, layout })));
-  const where = Object.entries(environment).map(([k, v]) => [k, String(v)]);
+  const where = environmentRows(environment);
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="${POLICY}">
@@ -115,6 +156,7 @@ ${renderTable([["what", "value"], ...where])}
 <script>
 ${json}.forEach((f, i) =>
   Plotly.newPlot("figure" + i, f.data, f.layout, { responsive: true, displayModeBar: false }));
+${ON_PAPER}
 </script>
 </body></html>
 `;

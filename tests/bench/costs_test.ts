@@ -4,7 +4,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
-import { type CostQuestion, costsFolder, knownCosts, measureCosts } from "../../lib/bench/costs.ts";
+import {
+  type CostQuestion,
+  costsFolder,
+  knownCosts,
+  measureCosts,
+  readCosts,
+} from "../../lib/bench/costs.ts";
 import { checkCosts } from "../../lib/decode/pricing.ts";
 import { TargetDecoder } from "../../lib/decode/target.ts";
 import { tinyDraft, tinyTarget } from "../model/tiny.ts";
@@ -61,5 +67,23 @@ Deno.test("the folder is the user's cache", () => {
   } finally {
     if (before === undefined) Deno.env.delete("XDG_CACHE_HOME");
     else Deno.env.set("XDG_CACHE_HOME", before);
+  }
+});
+
+Deno.test("costs are read from whatever file holds them; none, and broken ones, are refused", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "costs-")), path = join(folder, "report.json");
+  try {
+    const costs = { read: [[1, 0.5]], expand: [[1, 0.25]], verify: [[1, 2], [8, 3]], host: 0.125 };
+    await writeFile(path, JSON.stringify({ settings: {}, costs }));
+    assert.deepEqual(await readCosts(path), costs);
+    await writeFile(path, JSON.stringify({ suites: [] }));
+    await assert.rejects(
+      readCosts(path),
+      /report.json: it holds none; wanted an object with costs/,
+    );
+    await writeFile(path, JSON.stringify({ costs: { ...costs, verify: [[8, 2], [1, 3]] } }));
+    await assert.rejects(readCosts(path), /costs of verify: found \[1,3\]/);
+  } finally {
+    await rm(folder, { recursive: true });
   }
 });

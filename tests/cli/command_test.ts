@@ -63,6 +63,23 @@ Deno.test("words go to the options that take them, in the order of their declara
   assert.throws(() => found("a", "b", "c"), /found a b c, wanted 2 words besides the options/);
 });
 
+Deno.test("an option that takes several words takes all that are left, in order", () => {
+  const word = { type: "string", positional: true, describe: "a word" } as const;
+  const words = {
+    first: word,
+    rest: { ...word, many: true, short: "r" },
+    quick: OPTIONS.quick,
+  } as const;
+  const found = (...args: string[]) => {
+    const { first, rest } = parseOptions(words, args);
+    return [first, ...rest];
+  };
+  assert.deepEqual(parseOptions(words, []).rest, []);
+  assert.deepEqual(found("a", "b", "--quick", "c", "d"), ["a", "b", "c", "d"]);
+  assert.deepEqual(found("a", "--rest", "b", "c"), ["a", "b", "c"]);
+  assert.deepEqual(found("a", "-r", "b", "--rest", "c", "d"), ["a", "b", "c", "d"]);
+});
+
 Deno.test("negative numbers may follow a blank or an equals sign", () => {
   assert.equal(parse("--score", "-1.5").score, -1.5);
   assert.equal(parse("--score=-1.5").score, -1.5);

@@ -48,7 +48,8 @@ for (const fusion of ["tgf", "taps"] as const) {
       assert.deepEqual(found[i].tokens, wanted.tokens);
       assert.equal(found[i].rounds.reduce((sum, r) => sum + r.emitted, 1), 20);
     }
-    const { value, low, high, emitted, forwards } = estimateTau(found);
+    const { value, low, high, emitted, forwards, counts } = estimateTau(found);
+    assert.deepEqual(counts, found.map((g) => [19, g.rounds.length]));
     assert.equal(emitted, 3 * 19);
     assert.equal(forwards, found.flatMap((g) => g.rounds).length);
     assert.ok(value === emitted / forwards && value > 1 && low <= value && value <= high);

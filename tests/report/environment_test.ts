@@ -1,7 +1,11 @@
 /** The environment of a report: complete, and free of what names a person or a place on a disk. */
 import assert from "node:assert/strict";
 import { hostname, userInfo } from "node:os";
-import { readEnvironment } from "../../lib/report/environment.ts";
+import { join, resolve } from "node:path";
+import { environmentRows, readEnvironment, UNKNOWN_PLACE } from "../../lib/report/environment.ts";
+import { readThing } from "../../lib/report/provenance.ts";
+
+const ROOT = resolve(import.meta.dirname!, "../..");
 
 Deno.test("every part is there", async () => {
   const environment = await readEnvironment({ backend: "reference" });
@@ -12,7 +16,9 @@ Deno.test("every part is there", async () => {
     "cpu",
     "date",
     "deno",
+    "lockfile",
     "memory",
+    "packages",
     "platform",
   ]);
   assert.match(environment.date, /^\d{4}-\d\d-\d\d \d\d:\d\d$/);
@@ -30,4 +36,33 @@ Deno.test("it names no host, no folder, no person", async () => {
   const { username, homedir } = userInfo(), words = text.split(/[^a-z0-9_-]+/i);
   assert.ok(!text.includes(homedir), text);
   assert.ok(!words.includes(username) && !words.includes(hostname()), text);
+});
+
+Deno.test("packages are the pinned ones, the lockfile is told by its hash, an adapter stands where one is", async () => {
+  const environment = await readEnvironment({ backend: "webgpu", adapter: "a card" });
+  assert.equal(environment.adapter, "a card");
+  assert.match(environment.packages!, /(^|, )onnxruntime-node \d+\.\d+\.\d+(,|$)/);
+  assert.equal(environment.lockfile, (await readThing(join(ROOT, "deno.lock"))).hash);
+});
+
+Deno.test("the commit is the project's, wherever a task was started", async () => {
+  const here = await readEnvironment({ backend: "reference" }), before = Deno.cwd();
+  const elsewhere = await Deno.makeTempDir();
+  try {
+    Deno.chdir(elsewhere);
+    const there = await readEnvironment({ backend: "reference" });
+    assert.deepEqual([there.commit, there.lockfile], [here.commit, here.lockfile]);
+  } finally {
+    Deno.chdir(before);
+    await Deno.remove(elsewhere);
+  }
+});
+
+Deno.test("rows: all that is there, and not recorded for the rest", () => {
+  const rows = Object.fromEntries(environmentRows({ ...UNKNOWN_PLACE, cpu: "abacus" }));
+  assert.equal(rows.cpu, "abacus");
+  for (const name of ["cores", "commit", "packages", "lockfile"]) {
+    assert.equal(rows[name], "not recorded", name);
+  }
+  assert.ok(!("adapter" in rows));
 });

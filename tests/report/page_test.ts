@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Figure } from "../../lib/report/figures.ts";
 import { escapeHtml, type Page, renderPage } from "../../lib/report/page.ts";
+import type { Sample } from "../../lib/report/samples.ts";
 import { NOWHERE } from "./samples.ts";
 
 const HOSTILE = `</script><script>alert(1)</script><img src="x" onerror='alert(2)'>&<!--`;
@@ -23,6 +24,17 @@ const PAGE: Page = {
     figures: [FIGURE],
   }],
   environment: NOWHERE,
+};
+
+const SAMPLE: Sample = {
+  suite: "ours",
+  id: "one",
+  prompt: "Why?",
+  drafted: [8],
+  pieces: [
+    { text: "So", round: 0, source: "first" },
+    { text: " it is", round: 1, source: "accepted" },
+  ],
 };
 
 /** The page without the contents of its scripts, and those contents. */
@@ -84,12 +96,15 @@ Deno.test("hostile text stays text wherever it stands", async () => {
       text: HOSTILE,
       table: [[HOSTILE, "b"], [HOSTILE, 1]],
       figures: [{ ...FIGURE, title: HOSTILE, table: [[HOSTILE], [HOSTILE]] }],
+      warnings: [HOSTILE],
+      code: HOSTILE,
+      samples: [{ ...SAMPLE, id: HOSTILE, prompt: HOSTILE }],
     }],
     environment: { ...NOWHERE, cpu: HOSTILE },
   });
   const { markup, scripts } = split(html);
   assert.doesNotMatch(markup, /<img/);
-  assert.equal(markup.split(escapeHtml(HOSTILE)).length - 1, 11);
+  assert.equal(markup.split(escapeHtml(HOSTILE)).length - 1, 15);
   // Two scripts, as on any page: none was broken out of, none was added.
   assert.equal(scripts.length, 2);
   // Either would change how a browser finds the end of a script.
@@ -110,4 +125,43 @@ Deno.test("a page without figures is a page", async () => {
   const { markup } = split(await renderPage({ ...PAGE, sections: [{ heading: "Empty" }] }));
   assert.match(markup, /<h2>Empty<\/h2>/);
   assert.doesNotMatch(markup, /class="figures"/);
+});
+
+Deno.test("warnings, a command line, samples and long cells stand in forms of their own", async () => {
+  const long = "one 1.0.0, ".repeat(9);
+  const { markup } = split(
+    await renderPage({
+      ...PAGE,
+      sections: [{
+        heading: "All",
+        warnings: ["One thing.", "Another."],
+        code: "deno task eval --out 'a b'",
+        samples: [SAMPLE],
+        table: [["packages"], [long], ["short"]],
+      }],
+    }),
+  );
+  for (
+    const part of [
+      '<ul class="warnings"><li>One thing.</li><li>Another.</li></ul>',
+      '<pre class="code">deno task eval --out &#39;a b&#39;</pre>',
+      '<mark title="round 1: 8 drafted"> it is</mark>',
+      `<td class="long">${long}</td></tr><tr><td>short</td>`,
+    ]
+  ) assert.ok(markup.includes(part), part);
+});
+
+Deno.test("on paper figures get the width of half a page, and the screen's again afterwards", async () => {
+  const { scripts } = split(await renderPage(PAGE));
+  const listeners: Record<string, () => void> = {}, widths: (number | null)[] = [];
+  const window = { addEventListener: (name: string, f: () => void) => listeners[name] = f };
+  const document = { querySelectorAll: () => ["plot"] };
+  const Plotly = {
+    newPlot: () => {},
+    relayout: (_: unknown, { width }: { width: number | null }) => widths.push(width),
+  };
+  new Function("Plotly", "globalThis", "document", scripts[1])(Plotly, window, document);
+  listeners.beforeprint();
+  listeners.afterprint();
+  assert.deepEqual(widths, [330, null]);
 });
