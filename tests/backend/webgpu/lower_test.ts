@@ -1,6 +1,7 @@
 /** What becomes a dispatch: eight a layer while decoding, additions inside products, chains inside whoever reads them. */
 import assert from "node:assert/strict";
 import { lower } from "../../../lib/backend/webgpu/lower.ts";
+import { printShaders } from "../../../lib/backend/webgpu/print.ts";
 import { silu } from "../../../lib/graph/composites.ts";
 import type { Node } from "../../../lib/graph/node.ts";
 import * as ops from "../../../lib/graph/ops.ts";
@@ -33,4 +34,14 @@ Deno.test("a chain stands in the kernel that reads it; what several read is comp
   assert.deepEqual(names({ total: ops.sum(chain, [0]) }), ["reduce"]);
   const both = { total: ops.sum(chain, [0]), largest: ops.reduce("max", chain, { axes: [0] }) };
   assert.deepEqual(names(both), ["pointwise", "reduce", "reduce"]);
+});
+
+Deno.test("a program is printed as the shaders that would run it", () => {
+  const x = ops.input("x", [16, 8]), w = ops.input("w", [8, 4]);
+  const [one, ...more] = printShaders(program({ y: ops.matmul(x, w) }));
+  assert.deepEqual(more, []);
+  assert.equal(one.kernel, "matmul");
+  assert.equal(one.workgroups, 1);
+  assert.equal(one.binds, "matmul [16,4]*, x [16,8], w [8,4]");
+  assert.match(one.wgsl, /const M = 16u;[\s\S]*@compute/);
 });
