@@ -261,6 +261,36 @@ Deno.test({ name: "the chat page in a browser", ignore: chromium === undefined }
   });
 
   await t.step(
+    "another chat can be opened while an answer comes: it is stopped and kept",
+    async () => {
+      const log = `document.getElementById("log").textContent`;
+      model.slow(20);
+      await tab.ask(set("max_tokens", 2000));
+      await tab.press("n", { alt: true });
+      await askFor(tab, "Left behind");
+      await wait(`${LAST}.querySelectorAll(".t").length > 5`);
+      await tab.click("#list li:last-child .title");
+      assert.doesNotMatch(await tab.ask<string>(log), /Left behind/);
+      await until(() => !desk.line.busy);
+      model.slow(0);
+      await wait(DONE);
+      await tab.click("#list li:first-child .title");
+      assert.match(await tab.ask<string>(log), /Left behind/);
+      assert.match(await tab.ask<string>(`${LAST}.querySelector(".end").textContent`), /stopped/);
+    },
+  );
+
+  await t.step("a question that the model cannot hold is refused in words", async () => {
+    await tab.press("n", { alt: true });
+    await askFor(tab, "word ".repeat(4000));
+    await wait(`!document.getElementById("banner").hidden && ${DONE}`);
+    const told = await tab.ask<string>(`document.getElementById("banner").textContent`);
+    assert.match(told, /the conversation has \d+ tokens, the model knows 2048 positions/);
+    assert.equal(await tab.ask(`${ANSWERS}.length`), 0);
+    tab.complaints.length = 0; // the browser's own word of the refusal
+  });
+
+  await t.step(
     "a server that goes away in the midst is waited for; what came is kept",
     async () => {
       await tab.ask(set("max_tokens", 2000));
