@@ -28,19 +28,24 @@ async function askFor(tab: Tab, text: string): Promise<void> {
   await tab.press("Enter");
 }
 
-Deno.test({ name: "the chat page in a browser", ignore: chromium === undefined }, async (t) => {
+const name = "the chat page in a browser" +
+  (chromium === undefined ? ": not run (no Chromium on the path, and CHROMIUM names none)" : "");
+
+Deno.test({ name, ignore: chromium === undefined }, async (t) => {
   const world = await openWorld(), { model, server: { desk, address } } = world;
   await using browser = await Browser.open(chromium!);
   const tab = await browser.tab(address);
   const wait = (holds: string) => tab.until(holds);
 
   await t.step("sends by Enter, streams, colours what was drafted and accepted", async () => {
+    model.slow(3);
     await tab.ask(set("max_tokens", 300));
     await askFor(tab, "What is <b>one</b> & one?");
     await wait(`document.querySelectorAll(".t").length > 20`);
     const early = await tab.ask<number>(`document.querySelectorAll(".t").length`);
     assert.equal(await tab.ask(`document.getElementById("stop").hidden`), false);
     await wait(DONE);
+    model.slow(0);
     assert.ok(await tab.ask<number>(`document.querySelectorAll(".t").length`) > early);
     assert.equal(
       await tab.ask(`document.querySelector(".user .text").textContent`),
