@@ -62,13 +62,23 @@ export {
   zeros,
 } from "./backend/backend.ts";
 export { type OnnxBackend, openOnnxBackend } from "./backend/onnx/backend.ts";
+export { type Device, device, openBackend } from "./backend/choose.ts";
+export { openWebGpuBackend, type WebGpuBackend } from "./backend/webgpu/backend.ts";
 export { referenceBackend } from "./backend/reference.ts";
 
 // Models and their files.
 export type { DraftConfig, TargetConfig } from "./model/config.ts";
 export { countParameters, draftProgram, draftShapes, fuse, splitHead } from "./model/draft.ts";
 export { targetProgram, targetShapes } from "./model/llama.ts";
-export { type Draft, loadTarget, readDraft, type Target, writeDraft } from "./model/load.ts";
+export {
+  type Draft,
+  type FrozenTarget,
+  loadFrozen,
+  loadTarget,
+  readDraft,
+  type Target,
+  writeDraft,
+} from "./model/load.ts";
 export { exportDraft, readShared } from "./model/export.ts";
 export { draftModels } from "./model/export_onnx.ts";
 export { embedModel } from "./backend/onnx/export.ts";

@@ -62,7 +62,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "lib/random.ts": [],
   "lib/io": ["lib/graph/node.ts"],
   "lib/text": ["lib/io"],
-  "lib/backend": ["lib/graph", "lib/io/protobuf.ts", "kernels"],
+  "lib/backend": ["lib/graph", "lib/io/float16.ts", "lib/io/protobuf.ts", "kernels"],
   "lib/model": ["lib/graph", "lib/io", "lib/backend/backend.ts"],
   "lib/decode": [
     "lib/graph",
@@ -127,6 +127,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "lib/report/tree_drawing.ts",
     "lib/text",
   ],
+  "lib/notebook": ["lib/io"],
   "lib/cli": ["lib"],
   "lib/mod.ts": ["lib"],
   "kernels": ["lib/graph"],
@@ -138,6 +139,7 @@ const PACKAGES: Record<string, string> = {
   "@huggingface/jinja": "lib/text",
   "@huggingface/tokenizers": "lib/text",
   "apache-arrow": "lib/data",
+  "marked": "lib/notebook",
   "onnxruntime-node": "lib/backend/onnx",
 };
 
@@ -180,7 +182,7 @@ Deno.test("arrows: of the contract, models take types and zeros, nothing that ru
 
 Deno.test("arrows: only tasks, tests and lib/mod.ts know the backends themselves", () => {
   const backends = ["lib/backend/onnx", "lib/backend/reference.ts", "lib/backend/webgpu"];
-  const mayKnow = ["lib/cli", "lib/mod.ts", "tests", ...backends];
+  const mayKnow = ["lib/cli", "lib/mod.ts", "lib/backend/choose.ts", "tests", ...backends];
   const wrong = ARROWS.filter(({ file, to }) =>
     backends.some((b) => isIn(to, b)) && !mayKnow.some((place) => isIn(file, place))
   );
@@ -258,10 +260,23 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/backend/backend.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/backend.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/binding.ts": "tests/backend/agreement_test.ts",
+  "lib/backend/onnx/emitter.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/ffi.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/lower.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/protobuf.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/runtime.ts": "tests/backend/agreement_test.ts",
+  ...Object.fromEntries(
+    ["elementwise", "launches", "lower", "product", "tensors", "device"].map((name) => [
+      `lib/backend/webgpu/${name}.ts`,
+      "tests/backend/agreement_test.ts",
+    ]),
+  ),
+  "lib/notebook/zmtp.ts": "tests/notebook/run_test.ts",
+  "lib/notebook/kernel.ts": "tests/notebook/run_test.ts",
+  "lib/cli/notebooks.ts": "its parts are in tests/notebook",
+  "lib/cli/plan.ts": "prints what tests/bench/plan_test.ts tests",
+  "lib/bench/machine_rates.ts": "tests/bench/plan_test.ts",
+  "lib/cli/doctor.ts": "prints what tests/backend/choose_test.ts tests",
   "lib/data/function_heads.ts": "tests/data/prompts_test.ts",
   "lib/data/shards.ts": "tests/data/features_test.ts",
   "lib/data/word_problems.ts": "tests/data/prompts_test.ts",
@@ -270,6 +285,9 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
   "lib/cli/bench_chat.ts": "measures times; tests/serve/load_test.ts tests its clients",
   "lib/cli/bench_endurance.ts": "measures memory; its part is in tests/bench",
+  "lib/cli/bench_kernels.ts": "measures times; its parts are in tests/bench",
+  "lib/bench/gpu_rates.ts": "tests/bench/kernels_test.ts",
+  "lib/cli/bench_frozen.ts": "measures memory; its part is in tests/bench",
   "lib/cli/bench_tree.ts": "measures times; its parts are in tests/bench and tests/eval",
   "lib/decode/draft.ts": "tests/decode/tree_drafter_test.ts",
   "lib/decode/drafter.ts": "tests/decode/prompt_lookup_test.ts",

@@ -3,7 +3,7 @@
  * `reference.ts` (float64, the definition), `onnx/` (the CPU), and WebGPU kernels. Models never import a
  * backend; they are handed one.
  */
-import type { DType, HostArray, Shape } from "../graph/node.ts";
+import { type DType, type HostArray, type Shape, sizeOf, zeroArray } from "../graph/node.ts";
 import type { Program } from "../graph/program.ts";
 
 /** A value that lives on a backend. Dispose it when done; a disposed tensor must not be used. */
@@ -14,6 +14,11 @@ export interface Tensor extends Disposable {
   read(): Promise<HostArray>;
   /** The live memory where it can be seen by the host (CPU backends), else undefined. */
   readonly host: HostArray | undefined;
+  /**
+   * Where the host does not see the memory of a cache [.., C, K]: of its rows from `from` on, keeps those at the
+   * given offsets (ascending), moved together.
+   */
+  keepRows?(from: number, offsets: ArrayLike<number>): void;
 }
 
 /** Tensors by name: parameters of a model as in its checkpoint, or the inputs of a run. */
@@ -32,8 +37,12 @@ export interface Executable extends Disposable {
 /** Compiles Programs and makes Tensors. */
 export interface Backend extends Disposable {
   readonly name: string;
-  /** A tensor over host data; CPU backends take the array over without copying. */
+  /** Does the host see the memory of its tensors? */
+  readonly hostVisible: boolean;
+  /** A tensor over host data (f16 as bits); CPU backends take the array over without copying. */
   tensor(data: HostArray, shape: Shape): Tensor;
+  /** An input that the host goes on writing: every run sees what is in its `host` array by then. */
+  shared(data: HostArray, shape: Shape): Tensor;
   /**
    * Compiles. Inputs named in `weights` are bound for good (an ONNX initialiser, prepacked once and shared
    * by all programs that bind the same tensor) and may not be updated.
@@ -47,13 +56,13 @@ export function zeros(
   shape: Shape,
   { dtype = "f32" }: { dtype?: DType } = {},
 ): Tensor {
-  const size = shape.reduce((a, b) => a * b, 1);
-  const data = dtype === "f32"
-    ? new Float32Array(size)
-    : dtype === "i32"
-    ? new Int32Array(size)
-    : new Uint8Array(size);
-  return backend.tensor(data, shape);
+  return backend.tensor(zeroArray(dtype, sizeOf(shape)), shape);
+}
+
+/** The elements of tensors by name, read together: a device is waited for once. */
+export async function readAll(tensors: Params): Promise<Record<string, HostArray>> {
+  const read = Object.entries(tensors).map(async ([name, t]) => [name, t.host ?? await t.read()]);
+  return Object.fromEntries(await Promise.all(read));
 }
 
 /** Checks the inputs of a run against the program: one error naming input, found and wanted. */

@@ -3,13 +3,13 @@
  * the definition that every other backend is tested against, so it is written to be read, not to be quick;
  * use it at the size of tests. Next on the walk: `onnx/lower.ts`, the same table in ONNX.
  */
-import { expand, isComposite } from "../graph/composites.ts";
+import { flatten } from "../graph/flatten.ts";
 import {
   type BinaryFn,
   type CompareFn,
   type DType,
+  dtypeOf,
   type HostArray,
-  isOp,
   type Node,
   type PrimitiveName,
   sameShape,
@@ -18,7 +18,8 @@ import {
   sizeOf,
   type UnaryFn,
 } from "../graph/node.ts";
-import { type Program, topological } from "../graph/program.ts";
+import type { Program } from "../graph/program.ts";
+import { fromHalf, toHalf } from "../io/float16.ts";
 import { type Backend, checkInputs, type Executable, type Params, type Tensor } from "./backend.ts";
 
 /** Value of a node from the values of its inputs; `given` finds the program's inputs by name. */
@@ -102,7 +103,8 @@ const COMPARE: Record<CompareFn, (x: number, y: number) => boolean> = {
   ge: (x, y) => x >= y,
   eq: (x, y) => x === y,
 };
-const CAST: Record<DType, (x: number) => number> = {
+/** Nothing is cast to f16. */
+const CAST: Record<Exclude<DType, "f16">, (x: number) => number> = {
   f32: (x) => x,
   i32: Math.trunc,
   bool: (x) => x === 0 ? 0 : 1,
@@ -111,7 +113,7 @@ const CAST: Record<DType, (x: number) => number> = {
 
 const table: { [O in PrimitiveName]: Rule<O> } = {
   input: (n, _, given) => given(n.attrs.name),
-  constant: (n) => Float64Array.from(n.attrs.data),
+  constant: (n) => exactly(n.attrs.data),
   fill: (n) => new Float64Array(sizeOf(n.shape)).fill(n.attrs.value),
   unary: (n, [x]) => x.map(UNARY[n.attrs.fn]),
   binary: (n, inputs) => {
@@ -131,7 +133,7 @@ const table: { [O in PrimitiveName]: Rule<O> } = {
     const [c, x, y] = inputs.map((v, i) => spread(v, n.inputs[i].shape, n.shape));
     return c.map((chosen, i) => chosen === 0 ? y[i] : x[i]);
   },
-  cast: (n, [x]) => x.map(CAST[n.attrs.to]),
+  cast: (n, [x]) => x.map(CAST[n.attrs.to as keyof typeof CAST]),
   detach: (_, [x]) => x,
   reduce: (n, [x]) => {
     const { fn, axes } = n.attrs, shape = n.inputs[0].shape;
@@ -220,28 +222,14 @@ const table: { [O in PrimitiveName]: Rule<O> } = {
   },
 };
 
-/** Primitives only, in order, and for each node of the program the primitives that hold its results. */
-function flatten(program: Program): { steps: Node[]; results: Map<Node, Node[]> } {
-  const steps: Node[] = [], results = new Map<Node, Node[]>();
-  const visit = (n: Node): void => {
-    if (results.has(n)) return;
-    if (isOp(n, "pick")) {
-      results.set(n, [results.get(n.inputs[0])![n.attrs.index]]);
-    } else if (isComposite(n.op)) {
-      const parts = expand(n);
-      topological(parts, new Set(n.inputs)).forEach(visit);
-      results.set(n, parts.map((p) => results.get(p)![0]));
-    } else {
-      steps.push(n);
-      results.set(n, [n]);
-    }
-  };
-  program.order.forEach(visit);
-  return { steps, results };
+/** The numbers of a host array. */
+function exactly(data: HostArray): Float64Array {
+  return Float64Array.from(data instanceof Uint16Array ? fromHalf(data) : data);
 }
 
 function hostArray(dtype: DType, values: Float64Array): HostArray {
   if (dtype === "f32") return Float32Array.from(values);
+  if (dtype === "f16") return toHalf(Float32Array.from(values));
   return dtype === "i32" ? Int32Array.from(values) : Uint8Array.from(values);
 }
 
@@ -270,7 +258,7 @@ export class ReferenceTensor implements Tensor {
   /** The values without rounding: the live memory of an exact tensor, otherwise a copy. */
   get exact(): Float64Array {
     const data = this.#alive();
-    return data instanceof Float64Array ? data : Float64Array.from(data);
+    return data instanceof Float64Array ? data : exactly(data);
   }
 
   /** Live memory of a tensor made from a host array; of any other a rounded copy. */
@@ -285,7 +273,7 @@ export class ReferenceTensor implements Tensor {
 
   /** Replaces the values, as an update does. */
   write(values: Float64Array): void {
-    this.#alive().set(values);
+    this.#alive().set(this.dtype === "f16" ? hostArray("f16", values) : values);
     this.#rounded = undefined;
   }
 
@@ -329,7 +317,7 @@ function compile(program: Program, weights: Params): ReferenceExecutable {
     checkInputs(program, inputs, bound);
     const given = (name: string) => exactValues(name, bound[name] ?? inputs[name]);
     const values = new Map<Node, Float64Array>(),
-      valueOf = (n: Node) => values.get(results.get(n)![0])!;
+      valueOf = (n: Node) => values.get(results.get(n)![0].step)!;
     for (const n of steps) {
       const rule = table[n.op as PrimitiveName] as Rule<PrimitiveName>;
       values.set(n, rule(n as Node<PrimitiveName>, n.inputs.map(valueOf), given));
@@ -350,16 +338,12 @@ function compile(program: Program, weights: Params): ReferenceExecutable {
 
 /** The float64 interpreter as a backend. Needs nothing; there is always one. */
 export function referenceBackend(): ReferenceBackend {
+  const tensor = (data: HostArray, shape: Shape) => new ReferenceTensor(data, shape, dtypeOf(data));
   return {
     name: "reference",
-    tensor: (data, shape) => {
-      const dtype = data instanceof Float32Array
-        ? "f32"
-        : data instanceof Int32Array
-        ? "i32"
-        : "u8";
-      return new ReferenceTensor(data, shape, dtype);
-    },
+    hostVisible: true,
+    tensor,
+    shared: tensor,
     exact: (data, shape) => new ReferenceTensor(data, shape, "f32"),
     // deno-lint-ignore require-await
     compile: async (program, { weights = {} } = {}) => compile(program, weights),

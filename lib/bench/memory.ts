@@ -37,7 +37,7 @@ export interface MemoryRow {
 }
 
 /** Largest resident memory of this process so far, bytes. */
-function peak(): number {
+export function peakMemory(): number {
   try {
     return 1024 * Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))![1]);
   } catch {
@@ -50,7 +50,7 @@ export async function measureMemory(
   backend: Backend,
   { passes, length }: { passes: number; length: number },
 ): Promise<MemoryRow> {
-  const before = peak(), recipe = { ...DEFAULT_RECIPE, passes };
+  const before = peakMemory(), recipe = { ...DEFAULT_RECIPE, passes };
   const program = trainingProgram(CONFIG, { recipe, shape: { batch: 1, length } });
   using executable = await backend.compile(program);
   const inputs = randomInputs(backend, program), times: number[] = [];
@@ -60,7 +60,7 @@ export async function measureMemory(
     await executable.run(inputs);
     times.push(performance.now() - began);
   }
-  return { passes, length, bytes: peak() - before, ms: Math.min(...times) };
+  return { passes, length, bytes: peakMemory() - before, ms: Math.min(...times) };
 }
 
 /** Least squares for bytes = a + b T^2 + c P T + d P T^2; a step that keeps every pass's scores has d near b. */

@@ -20,6 +20,7 @@ import { gradients } from "../graph/gradients.ts";
 import { type Node, type Shape, sizeOf } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DraftConfig } from "../model/config.ts";
+import { toHalf } from "../io/float16.ts";
 import { linear } from "../model/llama.ts";
 import { HIDDEN } from "../model/placement.ts";
 import { rotaryTables } from "../model/rotary.ts";
@@ -161,6 +162,8 @@ export function randomInputs(backend: Backend, { inputs }: Program): Params {
         ? Float32Array.of(1e-4, 0.1, 0.05)
         : name === "mask" // the last row of an example has no goal and is never trained
         ? Float32Array.from({ length: size }, (_, i) => (i + 1) % shape[1] === 0 ? 0 : 1)
+        : dtype === "f16"
+        ? toHalf(fill(() => scale * (2 * from.uniform() - 1)))
         : shape.length === 1 && !name.includes("first") && !name.includes("second")
         ? fill(() => 1)
         : name === "target"

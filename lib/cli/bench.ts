@@ -1,9 +1,10 @@
-/** `deno task bench training|decoding|memory|features|tree|endurance|chat`: times to compare, with what they are made of. */
+/** `deno task bench WHAT`: times, memory and traffic to compare, with what they are made of. */
 import { join } from "node:path";
 import { existsSync } from "node:fs";
 import { type OnnxBackend, openOnnxBackend } from "../backend/onnx/backend.ts";
 import { draftForwards, targetForwards } from "../bench/decoding.ts";
 import { featureSources } from "../bench/features.ts";
+import { type FrozenRow, measureFrozen } from "../bench/frozen.ts";
 import {
   fitMemory,
   measureMemory,
@@ -23,11 +24,13 @@ import {
 } from "../bench/training.ts";
 import { type JobTiming, timeJob, type TrainingJob } from "../bench/training_peers.ts";
 import { timeInTurn } from "../bench/timing.ts";
-import { loadTarget, readDraft } from "../model/load.ts";
+import { type FrozenType, loadTarget, readDraft } from "../model/load.ts";
 import { readEnvironment } from "../report/environment.ts";
 import { formatTable } from "../report/table.ts";
 import { benchChat } from "./bench_chat.ts";
 import { benchEndurance } from "./bench_endurance.ts";
+import { benchKernels } from "./bench_kernels.ts";
+import { benchFrozen } from "./bench_frozen.ts";
 import { benchSpeed } from "./bench_speed.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
 import { type Io, runCommand } from "./command.ts";
@@ -155,21 +158,24 @@ async function decoding(
   return rows;
 }
 
-/** Each size in a process of its own: this task again, told to measure one. */
+/** A row measured in a process of its own: this task again, told to measure one thing. */
+async function measured<Row>(what: string, measure: string): Promise<Row> {
+  const own = ["run", "--quiet", "--allow-read", "--allow-write", "--allow-env", "--allow-ffi"];
+  const more = ["--allow-sys", "--allow-run", import.meta.filename!, what, "--measure", measure];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...own, ...more, "--json"],
+    stderr: "inherit",
+  });
+  const { stdout, success } = await child.output();
+  if (!success) throw new Error(`Cannot measure ${measure} (${what})`);
+  return JSON.parse(new TextDecoder().decode(stdout)).row;
+}
+
 async function memory({ say }: Pick<Io, "say">): Promise<MemoryRow[]> {
   const rows: MemoryRow[] = [];
   for (const length of MEMORY_LENGTHS) {
     for (const passes of MEMORY_PASSES) {
-      const args = ["memory", "--measure", `${passes},${length}`, "--json"];
-      const own = ["run", "--quiet", "--allow-read", "--allow-write", "--allow-env"];
-      const more = ["--allow-ffi", "--allow-sys", "--allow-run", import.meta.filename!, ...args];
-      const child = new Deno.Command(Deno.execPath(), {
-        args: [...own, ...more],
-        stderr: "inherit",
-      });
-      const { stdout, success } = await child.output();
-      if (!success) throw new Error(`Cannot measure ${passes} passes on ${length} tokens`);
-      rows.push(JSON.parse(new TextDecoder().decode(stdout)).row);
+      rows.push(await measured<MemoryRow>("memory", `${passes},${length}`));
     }
   }
   const at = (length: number, passes: number) =>
@@ -220,12 +226,16 @@ async function features(
 await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
-    "memory of a step, where features come from, trees of all sizes and the one that sizes itself, " +
-    "memory over thousands of decoded tokens, or a chat server under load",
+    "memory of a step, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
+    "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, or a chat " +
+    "server under load",
   options: {
     what: {
       type: "string",
-      choices: ["training", "decoding", "memory", "features", "tree", "endurance", "chat"],
+      choices: [
+        ...["training", "decoding", "memory", "frozen", "features", "tree", "endurance", "kernels"],
+        "chat",
+      ],
       positional: true,
       default: "training",
       describe: "what to measure",
@@ -239,15 +249,28 @@ await runCommand({
     total: { type: "integer", minimum: 10, default: 10000, describe: "new tokens (endurance)" },
     clients: { type: "integer", minimum: 2, default: 50, describe: "simulated clients (chat)" },
     minutes: { type: "integer", minimum: 1, default: 10, describe: "of traffic (chat)" },
-    measure: { type: "string", describe: "passes,tokens: only this, in this process (memory)" },
+    measure: {
+      type: "string",
+      describe: "passes,tokens (memory) or type,size (frozen): only this, in this process",
+    },
     ...TREE_OPTIONS,
   },
 }, async (options, { say, result, signal }) => {
+  const { what } = options;
+  if (what === "kernels") {
+    const jax = options.vs ? { url: JAX_JS, peers: PEERS } : undefined;
+    const measured = await benchKernels({ say, signal, jax });
+    result({ what, ...measured, environment: await readEnvironment({ backend: "webgpu" }) });
+    return;
+  }
   using backend = await openOnnxBackend();
-  const environment = await readEnvironment({ backend: backend.name }), { what } = options;
+  const environment = await readEnvironment({ backend: backend.name });
   if (options.measure !== undefined) {
-    const [passes, length] = options.measure.split(",").map(Number);
-    result({ what, row: await measureMemory(backend, { passes, length }), environment });
+    const [first, ...rest] = options.measure.split(",");
+    const row = what === "frozen"
+      ? await measureFrozen(backend, { frozen: first as FrozenType, size: rest.join(",") })
+      : await measureMemory(backend, { passes: Number(first), length: Number(rest[0]) });
+    result({ what, row, environment });
     return;
   }
   say(`${environment.cores} cores, ${environment.cpu}; ONNX Runtime ${backend.version}, f32`);
@@ -260,6 +283,8 @@ await runCommand({
       : await decoding(backend, shared)
     : what === "memory"
     ? await memory(shared)
+    : what === "frozen"
+    ? await benchFrozen((which) => measured<FrozenRow>("frozen", which), shared)
     : what === "features"
     ? await features(backend, shared)
     : what === "endurance"

@@ -79,7 +79,8 @@ await runCommand({
   const drafting = {
     backend,
     draft: small,
-    eightBit: options["draft-bits"] === "8",
+    // On the CPU, where auto is 8 bits.
+    eightBit: options["draft-bits"] !== "32",
     minimumScore: options["minimum-score"],
   };
   const drafters = resources.use(

@@ -1,6 +1,6 @@
 /** Options that tasks which decode have in common, and what they open from them. */
 import { knownCosts } from "../bench/costs.ts";
-import { openOnnxBackend } from "../backend/onnx/backend.ts";
+import { type Device, DEVICES, openBackend } from "../backend/choose.ts";
 import { type Drafter, NO_DRAFTER } from "../decode/drafter.ts";
 import { chainGrowth, dynamicGrowth, fromAuthorsFlags, staticGrowth } from "../decode/growth.ts";
 import { promptLookup } from "../decode/prompt_lookup.ts";
@@ -18,9 +18,23 @@ import { loadTarget, readDraft } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Values } from "./command.ts";
 
+/** Where programs run. */
+export const DEVICE_OPTION = {
+  type: "string",
+  choices: DEVICES,
+  default: "cpu",
+  describe: "cpu: ONNX Runtime; webgpu: our kernels on a GPU; auto: a GPU where there is one",
+} as const;
+
 /** Declared options. */
 export const DECODING_OPTIONS = {
   target: { type: "string", default: "data/target", describe: "target folder" },
+  context: {
+    type: "integer",
+    minimum: 64,
+    default: 4096,
+    describe: "positions at most, prompt and reply together: caches are made for all of them",
+  },
   draft: { type: "string", default: "data/draft", describe: "draft folder" },
   tokens: { type: "integer", minimum: 2, default: 128, describe: "new tokens at most" },
   temperature: { type: "number", minimum: 0, default: 0, describe: "0 is greedy" },
@@ -62,11 +76,12 @@ export const DECODING_OPTIONS = {
     default: -6,
     describe: "stop growing where no path has this log-probability",
   },
+  device: DEVICE_OPTION,
   "draft-bits": {
     type: "string",
-    choices: ["8", "32"],
-    default: "8",
-    describe: "draft's matrices",
+    choices: ["auto", "8", "32"],
+    default: "auto",
+    describe: "draft's matrices; auto: 8 on the CPU, 32 on a GPU",
   },
   "target-bits": {
     type: "string",
@@ -93,9 +108,12 @@ export async function openDecoding(
   if (options.tree !== "auto") readGrowth(options); // refused before anything is opened
   const { method, tokens: maxTokens, seed } = options;
   using resources = new DisposableStack();
-  const backend = resources.use(await openOnnxBackend());
+  const { backend, kind, reason } = await openBackend(options.device as Device);
+  resources.use(backend);
+  if (options.device !== "cpu") say(`device: ${reason}`);
   const loaded = await loadTarget(options.target, {
     backend,
+    context: options.context,
     eightBit: options["target-bits"] === "8",
   });
   const tokenizer = await loadTokenizer(options.target);
@@ -103,8 +121,9 @@ export async function openDecoding(
     ? await readDraft(options.draft, { target: loaded })
     : undefined;
   const target = resources.use(new TargetDecoder(loaded, { backend, taps: draft?.config.taps }));
-  const eightBit = options["draft-bits"] === "8",
-    automatic = method === "tree" && options.tree === "auto";
+  const bits = options["draft-bits"],
+    eightBit = bits === "8" || (bits === "auto" && kind === "cpu");
+  const automatic = method === "tree" && options.tree === "auto";
   let drafter: Drafter = method === "lookup" ? promptLookup() : NO_DRAFTER,
     costs: Costs | undefined;
   if (draft !== undefined) {

@@ -1,19 +1,20 @@
 /** `deno task train`: a draft, step by step, from shards made by `deno task data`. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { openOnnxBackend } from "../backend/onnx/backend.ts";
+import { type Device, openBackend } from "../backend/choose.ts";
 import { openExamples } from "../data/features.ts";
 import { onlineExamples } from "../data/online.ts";
 import { decodePrompts, estimateTau, promptsOf } from "../eval/tau.ts";
 import { checkDraftConfig } from "../model/config.ts";
 import { countParameters } from "../model/draft.ts";
-import { type Draft, loadTarget } from "../model/load.ts";
+import { type Draft, loadFrozen, loadTarget } from "../model/load.ts";
 import type { StepEvent, ValidationEvent } from "../report/events.ts";
 import { initialDraft } from "../train/initial.ts";
 import { checkRecipe } from "../train/recipe.ts";
 import { trainSteps } from "../train/steps.ts";
 import { frequentTokens } from "../train/vocabulary.ts";
 import { runCommand } from "./command.ts";
+import { DEVICE_OPTION } from "./decoding_options.ts";
 import { Progress } from "./progress.ts";
 import { draftConfigOf, recipesOf, TRAINING_OPTIONS } from "./training_options.ts";
 import { openWatchers, WATCHING_OPTIONS } from "./watchers.ts";
@@ -38,6 +39,14 @@ function describe({ step, loss, passes, tau, best }: ValidationEvent): string {
   return `update ${step}: validation loss ${loss.toFixed(3)}, top-1 % ${tops}${length}`;
 }
 
+/** What needs the target itself, beside its embedding and head. */
+function whyTargetRuns(
+  { online, count }: { online: boolean; count: number },
+): string | undefined {
+  if (online) return "--features online";
+  return count > 0 ? `--tau-prompts ${count}` : undefined;
+}
+
 await runCommand({
   name: "train",
   summary: "train a draft in steps of 1, 2, 3 ... passes, or as a published baseline",
@@ -51,15 +60,24 @@ await runCommand({
       default: "disk",
       describe: "features as stored, or computed by the target while training",
     },
+    device: DEVICE_OPTION,
+    frozen: {
+      type: "string",
+      choices: ["f32", "f16"],
+      default: "f32",
+      describe:
+        "how the target's embedding and LM head, read and never updated, are held in memory: f16 " +
+        "halves them; the target itself is then not loaded, so not online, and tau is not measured",
+    },
     limit: { type: "integer", minimum: 1, describe: "train on the first examples only [all]" },
     ...TRAINING_OPTIONS,
     ...WATCHING_OPTIONS,
     "tau-prompts": {
       type: "integer",
       minimum: 0,
-      default: 8,
       describe:
-        "validation prompts decoded to measure tau; the best draft by it is kept; 0 for none",
+        "validation prompts decoded to measure tau; the best draft by it is kept; 0 for none " +
+        "[8; 0 with --frozen f16]",
     },
     "checkpoint-every": { type: "integer", minimum: 1, default: 200, describe: "updates" },
     "validate-every": { type: "integer", minimum: 1, default: 200, describe: "updates" },
@@ -67,28 +85,42 @@ await runCommand({
 }, async (options, { say, result, signal }) => {
   const out = options.out ?? join("runs", options.preset);
   const recipes = recipesOf(options);
-  using backend = await openOnnxBackend();
-  const target = await loadTarget(options.target, { backend });
+  const half = options.frozen === "f16", count = options["tau-prompts"] ?? (half ? 0 : 8);
+  const online = options.features === "online", runs = whyTargetRuns({ online, count });
+  if (half && runs !== undefined) {
+    throw new Error(
+      `Cannot train with --frozen f16 and ${runs}: the target then runs, and holds both matrices in f32, ` +
+        "of which f16 would be a second copy",
+    );
+  }
+  const { backend, reason } = await openBackend(options.device as Device);
+  using resources = new DisposableStack();
+  resources.use(backend);
+  if (options.device !== "cpu") say(`device: ${reason}`);
+  const held = join(options.data, "validation"), validates = existsSync(held);
+  // The target as a whole only where it runs.
+  const whole = online || (count > 0 && validates)
+    ? await loadTarget(options.target, { backend })
+    : undefined;
+  const target = whole ?? await loadFrozen(options.target, { backend, half });
   const config = draftConfigOf(options, target);
   checkDraftConfig(config);
   for (const recipe of recipes) checkRecipe(recipe, config);
-  const held = join(options.data, "validation"), { limit, features } = options;
+  const { limit } = options, { taps } = config;
   const stored = await openExamples(join(options.data, "train"), { limit });
-  const aside = existsSync(held) ? await openExamples(held) : undefined;
-  const { taps } = config, source = { target, backend, taps };
-  const online = features === "online";
-  const examples = online ? onlineExamples(stored, source) : stored;
-  const validation = online && aside ? onlineExamples(aside, source) : aside;
+  const aside = validates ? await openExamples(held) : undefined;
+  const source = online ? { target: whole!, backend, taps } : undefined;
+  const examples = source ? onlineExamples(stored, source) : stored;
+  const validation = source && aside ? onlineExamples(aside, source) : aside;
   const parameters = countParameters(config), size = (parameters / 1e6).toFixed(2);
   say(`draft of ${size} M parameters, ${examples.count} examples`);
   const { draftVocabulary, vocabulary } = config;
   const tokens = draftVocabulary === undefined
     ? undefined
     : frequentTokens(stored, { size: draftVocabulary, vocabulary });
-  const count = options["tau-prompts"];
   const prompts = aside === undefined || count === 0 ? undefined : promptsOf(aside, { count });
   const measureTau = prompts && (async (draft: Draft) => {
-    const decoding = { target, backend, prompts, tree: TREE, minimumScore: MINIMUM_SCORE };
+    const decoding = { target: whole!, backend, prompts, tree: TREE, minimumScore: MINIMUM_SCORE };
     return estimateTau(await Array.fromAsync(decodePrompts(draft, decoding)));
   });
 

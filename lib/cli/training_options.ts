@@ -1,6 +1,6 @@
 /** Options of tasks that train: every choice of a recipe, the preset's where none is given. */
 import type { DraftConfig } from "../model/config.ts";
-import type { Target } from "../model/load.ts";
+import type { TargetIdentity } from "../model/load.ts";
 import { eagle3Taps, type Preset, type PresetName, PRESETS } from "../train/presets.ts";
 import { DEFAULT_RECIPE, LOSS_WEIGHTS, type LossWeights, type Recipe } from "../train/recipe.ts";
 import type { Option, Values } from "./command.ts";
@@ -146,7 +146,7 @@ export function recipesOf(options: Options): Recipe[] {
  * The draft that the options ask for, for this target.
  * @throws when taps are no layers; what does not go together is refused by `checkDraftConfig`.
  */
-export function draftConfigOf(options: Options, { config, identity }: Target): DraftConfig {
+export function draftConfigOf(options: Options, { config, identity }: TargetIdentity): DraftConfig {
   const preset: Preset = PRESETS[options.preset as PresetName];
   const fusion = (options.fusion ?? preset.fusion) as DraftConfig["fusion"];
   const taps = options.taps === undefined ? undefined : numbers(options.taps);
@@ -158,7 +158,17 @@ export function draftConfigOf(options: Options, { config, identity }: Target): D
   const ownTaps = fusion === "taps" ? taps ?? eagle3Taps(config) : taps;
   const half = fusion === "taps" ? Math.ceil(config.vocabulary / 2) : undefined;
   const draftVocabulary = options["draft-vocabulary"] ?? half;
-  const { width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta } = config;
+  const {
+    width,
+    heads,
+    kvHeads,
+    headSize,
+    vocabulary,
+    positions,
+    epsilon,
+    ropeTheta,
+    ropeScaling,
+  } = config;
   return {
     width,
     inner: options.inner,
@@ -169,6 +179,7 @@ export function draftConfigOf(options: Options, { config, identity }: Target): D
     positions,
     epsilon,
     ropeTheta,
+    ...(ropeScaling && { ropeScaling }),
     fusion,
     head: (options.head ?? preset.head) as DraftConfig["head"],
     target: identity,

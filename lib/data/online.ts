@@ -4,7 +4,7 @@
  * it are seen by nobody. Several texts side by side came out within a tenth of that, either way, on two cores:
  * products are near full speed from 64 rows on. Stored ones: `features.ts`.
  */
-import { type Backend, type Executable, type Tensor, zeros } from "../backend/backend.ts";
+import { type Backend, type Executable, readAll, type Tensor, zeros } from "../backend/backend.ts";
 import { program } from "../graph/program.ts";
 import { targetProgram } from "../model/llama.ts";
 import type { Target } from "../model/load.ts";
@@ -67,7 +67,7 @@ export class TextForward implements Disposable {
     const { outputs, updates } = targetProgram(config, { rows, capacity, taps: this.taps });
     const { logits: _, ...wanted } = outputs;
     const run = await backend.compile(program(wanted, { updates }), { weights });
-    const ids = backend.tensor(new Int32Array(rows), [1, rows]);
+    const ids = backend.shared(new Int32Array(rows), [1, rows]);
     const positions = backend.tensor(Int32Array.from({ length: rows }, (_, i) => i), [1, rows]);
     const bias = backend.tensor(this.#noBias.subarray(0, rows * capacity), [1, 1, rows, capacity]);
     return { run, ids, given: { ids, positions, bias, length: this.#length } };
@@ -88,9 +88,9 @@ export class TextForward implements Disposable {
     const { run, ids, given } = await this.#sizes.get(rows)!, host = ids.host as Int32Array;
     host.fill(0);
     host.set(text.subarray(0, n));
-    const out = await run.run({ ...given, ...this.#cache.tensors });
-    features.set((out.features.host as Float32Array).subarray(0, n * width));
-    if (wide > 0) tapped.set((out.tapped.host as Float32Array).subarray(0, n * wide));
+    const out = await readAll(await run.run({ ...given, ...this.#cache.tensors }));
+    features.set((out.features as Float32Array).subarray(0, n * width));
+    if (wide > 0) tapped.set((out.tapped as Float32Array).subarray(0, n * wide));
     return { features, tapped };
   }
 

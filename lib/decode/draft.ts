@@ -3,7 +3,13 @@
  * several sequences at a time. It owns no sequence and knows no rule of growth: `tree_drafter.ts` brings both
  * together. Its graph is in `lib/model/draft.ts`.
  */
-import type { Backend, Executable, Params, Tensor } from "../backend/backend.ts";
+import {
+  type Backend,
+  type Executable,
+  type Params,
+  readAll,
+  type Tensor,
+} from "../backend/backend.ts";
 import { type DraftingOptions, draftMatrices, draftProgram, featureWidth } from "../model/draft.ts";
 import { type Draft, placeDraft, type Target } from "../model/load.ts";
 import { type Cache, newCache, type Rows, SequenceRows } from "../model/placement.ts";
@@ -70,7 +76,7 @@ export class DraftDecoder implements Disposable {
       treeRows,
       children = "top",
       sequences = 1,
-      eightBit = quantBlock(draftMatrices(draft.config)) > 0,
+      eightBit = backend.hostVisible && quantBlock(draftMatrices(draft.config)) > 0,
     }: {
       backend: Backend;
       target: Target;
@@ -124,8 +130,8 @@ export class DraftDecoder implements Disposable {
       found = backend.compile(program, { weights: this.#weights }).then((run) => ({
         run,
         rows: new SequenceRows(backend, shape),
-        features: backend.tensor(new Float32Array(n * wide), [n, wide]),
-        last: backend.tensor(new Int32Array(sequences), [sequences]),
+        features: backend.shared(new Float32Array(n * wide), [n, wide]),
+        last: backend.shared(new Int32Array(sequences), [sequences]),
       }));
       this.#compiled.set(key, found);
     }
@@ -163,23 +169,24 @@ export class DraftDecoder implements Disposable {
       place(rows.each[s], into.subarray(s * size * wide, (s + 1) * size * wide));
       last[s] = s * size + n - 1;
     });
-    const out = await compiled.run.run({
+    const results = await compiled.run.run({
       ...rows.inputs(parts.map(({ cache }) => cache), this.#idle),
       features,
       ...(kind.only === "last" && { last: compiled.last }),
     });
+    const out = await readAll(results);
     const each = kind.only === "last" ? 1 : size;
     return parts.map(({ n }, s) => {
-      const own = <A extends Float32Array | Int32Array>(tensor: Tensor | undefined) => {
-        if (tensor === undefined) return undefined;
-        const wide = tensor.shape[1], from = s * each * wide;
-        return (tensor.host as A).subarray(from, from + Math.min(n, each) * wide) as A;
+      const own = <A extends Float32Array | Int32Array>(name: string) => {
+        if (results[name] === undefined) return undefined;
+        const wide = results[name].shape[1], from = s * each * wide;
+        return (out[name] as A).subarray(from, from + Math.min(n, each) * wide) as A;
       };
       return {
-        tokens: own<Int32Array>(out.tokens),
-        logProbabilities: own<Float32Array>(out.logProbabilities),
-        logits: own<Float32Array>(out.logits),
-        regress: own<Float32Array>(out.regress)!,
+        tokens: own<Int32Array>("tokens"),
+        logProbabilities: own<Float32Array>("logProbabilities"),
+        logits: own<Float32Array>("logits"),
+        regress: own<Float32Array>("regress")!,
       };
     });
   }

@@ -2,7 +2,8 @@
  * The target while decoding: Programs compiled once a size, run over chunks of a prompt, single tokens or
  * trees. Owns no sequence: a `Cache` is passed in. Its graph is in `lib/model/llama.ts`.
  */
-import type { Backend, Executable, Tensor } from "../backend/backend.ts";
+import { type Backend, type Executable, readAll } from "../backend/backend.ts";
+import type { HostArray } from "../graph/node.ts";
 import { targetProgram } from "../model/llama.ts";
 import type { Target } from "../model/load.ts";
 import { type Cache, newCache, type Rows, SequenceRows } from "../model/placement.ts";
@@ -130,15 +131,15 @@ export class TargetDecoder implements Disposable {
     const { run, rows } = await this.#compiled(size, sequences);
     if (parts.length < sequences) this.#idle ??= this.newCache();
     parts.forEach(({ place }, s) => place(rows.each[s]));
-    const { logits, features, tapped } = await run.run(
-      rows.inputs(parts.map(({ cache }) => cache), this.#idle),
+    const { logits, features, tapped } = await readAll(
+      await run.run(rows.inputs(parts.map(({ cache }) => cache), this.#idle)),
     );
     const { vocabulary, width } = this.target.config;
     return parts.map(({ n }, s) => {
-      const own = (tensor: Tensor | undefined, wide: number) =>
-        tensor === undefined
+      const own = (values: HostArray | undefined, wide: number) =>
+        values === undefined
           ? NOTHING
-          : (tensor.host as Float32Array).subarray(s * size * wide, (s * size + n) * wide);
+          : (values as Float32Array).subarray(s * size * wide, (s * size + n) * wide);
       return {
         logits: own(logits, vocabulary),
         features: own(features, width),

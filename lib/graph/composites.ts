@@ -130,6 +130,26 @@ export function quantizedMatmul(x: Node, packed: Node, scales: Node): Node {
   });
 }
 
+/**
+ * x times a matrix stored in f16, w [O, I]: x [R, I] times its transpose, or with `transB` false x [R, O] times w.
+ * Apart from `matmul(x, cast(w))` so that a backend need not keep the matrix in f32 from one product to the next.
+ * w gets no gradient.
+ */
+export function halfMatmul(x: Node, w: Node, { transB = true }: { transB?: boolean } = {}): Node {
+  if (
+    w.dtype !== "f16" || w.shape.length !== 2 || x.shape.length !== 2 ||
+    x.shape[1] !== w.shape[transB ? 1 : 0]
+  ) {
+    throw new Error(
+      `Cannot multiply ${showShape(x.shape)} by ${w.dtype} ${showShape(w.shape)}${
+        transB ? " transposed" : ""
+      }: wanted f16 and equal inner sizes`,
+    );
+  }
+  const shape = [x.shape[0], w.shape[transB ? 0 : 1]];
+  return makeNode("halfMatmul", [x, w], { transB }, { shape, dtype: "f32" });
+}
+
 /** Operands of {@link treeAttention}. */
 export interface TreeAttentionInputs {
   /** Projections side by side: [B, T, (H + 2 Hk) K], queries first. */
@@ -256,6 +276,7 @@ const expansions: {
     const weight = mul(sub(cast(packed, "f32"), 128), reshape(scales, [outer, blocks, 1]));
     return [matmul(x, reshape(weight, [outer, blocks * block]), { transB: true })];
   },
+  halfMatmul: ([x, w], { transB }) => [matmul(x, cast(w, "f32"), { transB })],
   treeAttention: expandTreeAttention,
   adamw: ([parameter, gradient, first, second, schedule], attrs) => {
     const { beta1, beta2, epsilon, weightDecay, clip } = attrs;

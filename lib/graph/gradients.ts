@@ -29,7 +29,7 @@ import {
   transpose,
   where,
 } from "./ops.ts";
-import { expand, logSoftmax, rope } from "./composites.ts";
+import { expand, halfMatmul, logSoftmax, rope } from "./composites.ts";
 import {
   isOp,
   type Node,
@@ -190,6 +190,7 @@ const table: { [O in OpName]: Entry<O> } = {
     return [sub(mul(q, mul(mass, slope)), mul(p, slope)), undefined];
   },
   quantizedMatmul: "none",
+  halfMatmul: (n, dy) => [halfMatmul(dy, n.inputs[1], { transB: !n.attrs.transB }), undefined],
   treeAttention: "none",
   adamw: "none",
 };
@@ -197,7 +198,8 @@ const table: { [O in OpName]: Entry<O> } = {
 /**
  * Gradients of a scalar `loss` with respect to each of `wrt`, as more graph; zero where the loss does not
  * depend on a value.
- * @throws when loss is not a scalar, or the path runs through an op without a gradient.
+ * @throws when loss is not a scalar, a value of `wrt` is stored in f16, or the path runs through an op without a
+ * gradient.
  */
 export function gradients(loss: Node, wrt: readonly Node[]): Node[] {
   if (loss.shape.length !== 0) {
@@ -256,6 +258,12 @@ function sweep(
   seeds: readonly (Node | undefined)[],
   { wrt, stops = new Set() }: { wrt: readonly Node[]; stops?: ReadonlySet<Node> },
 ): (Node | undefined)[] {
+  const frozen = wrt.find((w) => w.dtype === "f16");
+  if (frozen !== undefined) {
+    throw new Error(
+      `Cannot differentiate with respect to f16 [${frozen.shape}]: what is stored so is frozen, wanted f32`,
+    );
+  }
   const order = topological(results, stops), wanted = new Set(wrt);
   const reaches = new Set<Node>(), passes = new Set<Node>();
   for (const n of order) {

@@ -7,8 +7,11 @@
  * per key head, K head size, V vocabulary, N nodes or rows, C cache capacity, P passes, I inner width.
  */
 
-/** Element types. `bool` holds 0 or 1; `u8` holds packed quantised weights. */
-export type DType = "f32" | "i32" | "bool" | "u8";
+/**
+ * Element types. `bool` holds 0 or 1; `u8` holds packed quantised weights; `f16` is storage of frozen matrices,
+ * which the ops of {@link READS_F16} read and nothing else.
+ */
+export type DType = "f32" | "f16" | "i32" | "bool" | "u8";
 
 /** Sizes of the dimensions, outermost first; `[]` is a scalar. */
 export type Shape = readonly number[];
@@ -31,8 +34,27 @@ export type CompareFn = "lt" | "le" | "gt" | "ge" | "eq";
 /** Reductions over axes. */
 export type ReduceFn = "sum" | "mean" | "max";
 
-/** Host arrays a constant may hold. */
-export type HostArray = Float32Array | Int32Array | Uint8Array;
+/** Host arrays a constant may hold; a Uint16Array holds the bits of f16. */
+export type HostArray = Float32Array | Int32Array | Uint8Array | Uint16Array;
+
+/** How the host holds each element type. */
+const HOST_ARRAY = {
+  f32: Float32Array,
+  f16: Uint16Array,
+  i32: Int32Array,
+  bool: Uint8Array,
+  u8: Uint8Array,
+} as const satisfies Record<DType, unknown>;
+
+/** The element type that a host array is taken for: never `bool`, which shares its array with `u8`. */
+export function dtypeOf(data: HostArray): Exclude<DType, "bool"> {
+  if (data instanceof Float32Array) return "f32";
+  if (data instanceof Uint16Array) return "f16";
+  return data instanceof Int32Array ? "i32" : "u8";
+}
+
+/** Zeros of an element type. */
+export const zeroArray = (dtype: DType, size: number): HostArray => new HOST_ARRAY[dtype](size);
 
 /** Attributes of each primitive op: the twenty-one things a backend must know. */
 export interface PrimitiveAttrs {
@@ -69,6 +91,7 @@ export interface CompositeAttrs {
   smoothL1: Record<never, never>;
   crossEntropy: Record<never, never>;
   quantizedMatmul: { block: number };
+  halfMatmul: { transB: boolean };
   treeAttention: { heads: number; kvHeads: number };
   adamw: { beta1: number; beta2: number; epsilon: number; weightDecay: number; clip: number };
 }
@@ -91,13 +114,32 @@ export interface Node<O extends OpName = OpName> {
 
 let nextId = 0;
 
-/** Makes a node. Only `ops.ts` and `composites.ts` call this: they check shapes first. */
+/** The ops that take f16; what they make is f32, or f16 rows of it. */
+export const READS_F16: ReadonlySet<OpName> = new Set<OpName>([
+  "cast",
+  "gather",
+  "slice",
+  "halfMatmul",
+]);
+
+/**
+ * Makes a node. Only `ops.ts` and `composites.ts` call this: they check shapes first.
+ * @throws when the op would compute in f16, which is storage only.
+ */
 export function makeNode<O extends OpName>(
   op: O,
   inputs: readonly Node[],
   attrs: OpAttrs[O],
   result: { shape: Shape; dtype: DType; parts?: Node["parts"] },
 ): Node<O> {
+  const stored = inputs.find((x) => x.dtype === "f16");
+  if (stored !== undefined && !READS_F16.has(op)) {
+    throw new Error(
+      `Cannot apply ${op} to f16 ${showShape(stored.shape)}: f16 is storage, wanted one of ${
+        [...READS_F16].join(", ")
+      }`,
+    );
+  }
   return { id: nextId++, op, inputs, attrs, ...result };
 }
 

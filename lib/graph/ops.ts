@@ -8,6 +8,7 @@ import {
   broadcastShapes,
   type CompareFn,
   type DType,
+  dtypeOf,
   type HostArray,
   isOp,
   makeNode,
@@ -41,17 +42,17 @@ export function constant(data: HostArray, shape: Shape): Node {
       }`,
     );
   }
-  const dtype = data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u8";
-  return makeNode("constant", [], { data }, { shape, dtype });
+  return makeNode("constant", [], { data }, { shape, dtype: dtypeOf(data) });
 }
 
 /** One number everywhere. */
 export function fill(value: number, shape: Shape = [], dtype: DType = "f32"): Node {
+  if (dtype === "f16") throw new Error("Cannot fill f16: it is storage, wanted another type");
   return makeNode("fill", [], { value }, { shape, dtype });
 }
 
 function operand(x: Node | number, like: DType): Node {
-  return typeof x === "number" ? fill(x, [], like) : x;
+  return typeof x === "number" ? fill(x, [], like === "f16" ? "f32" : like) : x;
 }
 
 function unary(fn: UnaryFn, x: Node): Node {
@@ -117,8 +118,11 @@ export function where(condition: Node, a: Operand, b: Operand): Node {
   return makeNode("where", [condition, x, y], {}, { shape, dtype: x.dtype });
 }
 
-/** Changes the element type; f32 to i32 truncates towards zero. */
+/** Changes the element type; f32 to i32 truncates towards zero. f16 becomes f32, and nothing becomes f16. */
 export function cast(x: Node, to: DType): Node {
+  if (x.dtype !== to && (to === "f16" || (x.dtype === "f16" && to !== "f32"))) {
+    throw new Error(`Cannot cast ${x.dtype} to ${to}: f16 is storage, wanted f16 to f32`);
+  }
   return x.dtype === to ? x : makeNode("cast", [x], { to }, { shape: x.shape, dtype: to });
 }
 

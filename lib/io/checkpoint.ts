@@ -1,15 +1,26 @@
 /**
- * The weights of a Hugging Face folder: one `model.safetensors`, or several listed in
- * `model.safetensors.index.json`, read as one {@link TensorSource}. Next: `lib/model/load.ts`.
+ * The weights of a Hugging Face folder: one `model.safetensors`, or several listed in `model.safetensors.index.json`,
+ * or the same as PyTorch saves them (`pytorch_model.bin`), read as one {@link TensorSource}. Next: `lib/model/load.ts`.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openSafetensors, type TensorSource } from "./safetensors.ts";
+import { openTorchBin } from "./torch_bin.ts";
 
-/** Opens the weights of a folder. @throws naming the missing file, shard or tensor. */
+const openFile = (path: string): TensorSource =>
+  path.endsWith(".safetensors") ? openSafetensors(path) : openTorchBin(path);
+
+/**
+ * Opens the weights of a folder; where both formats are there, safetensors.
+ * @throws naming the missing file, shard or tensor.
+ */
 export function openCheckpoint(folder: string): TensorSource {
-  const single = join(folder, "model.safetensors"), index = `${single}.index.json`;
-  if (!existsSync(index)) return openSafetensors(single);
+  const has = (name: string) => existsSync(join(folder, name));
+  const safe = has("model.safetensors.index.json") || has("model.safetensors");
+  const torch = has("pytorch_model.bin.index.json") || has("pytorch_model.bin");
+  const name = !safe && torch ? "pytorch_model.bin" : "model.safetensors";
+  const single = join(folder, name), index = `${single}.index.json`;
+  if (!existsSync(index)) return openFile(single);
   let placed: Record<string, string>;
   try {
     placed = JSON.parse(readFileSync(index, "utf8")).weight_map;
@@ -20,7 +31,7 @@ export function openCheckpoint(folder: string): TensorSource {
   const shards = new Map<string, TensorSource>();
   try {
     for (const file of new Set(Object.values(placed))) {
-      shards.set(file, openSafetensors(join(folder, file)));
+      shards.set(file, openFile(join(folder, file)));
     }
     for (const [name, file] of Object.entries(placed)) {
       if (!shards.get(file)!.has(name)) {
@@ -45,6 +56,7 @@ export function openCheckpoint(folder: string): TensorSource {
     has: (name) => Object.hasOwn(placed, name),
     info: (name) => shardOf(name).info(name),
     readFloat32: (name) => shardOf(name).readFloat32(name),
+    readHalf: (name) => shardOf(name).readHalf(name),
     readInt: (name) => shardOf(name).readInt(name),
     [Symbol.dispose]() {
       for (const shard of shards.values()) shard[Symbol.dispose]();

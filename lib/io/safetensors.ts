@@ -48,8 +48,20 @@ export interface TensorSource extends Disposable {
   info(name: string): TensorInfo;
   /** Values as f32, whatever floating type they are stored in. */
   readFloat32(name: string): Float32Array;
+  /** Values as bits of f16, as they stand if they are stored so. @throws when one is too large. */
+  readHalf(name: string): Uint16Array;
   /** Values of an integer or boolean tensor. @throws when one does not fit 32 bits. */
   readInt(name: string): Int32Array;
+}
+
+/** Bits of values as f16. @throws naming the first that is too large. */
+export function halfOf(values: Float32Array, what: string): Uint16Array {
+  const bits = toHalf(values);
+  const at = bits.findIndex((b, i) => (b & 0x7fff) === 0x7c00 && Number.isFinite(values[i]));
+  if (at < 0) return bits;
+  throw new Error(
+    `Cannot read ${what} as f16: element ${at} is ${values[at]}, wanted at most 65504`,
+  );
 }
 
 function parseHeader(path: string, json: string): {
@@ -220,6 +232,11 @@ class SafetensorsFile implements TensorSource {
       default:
         throw new Error(`Cannot read ${name} of ${this.path} as f32: it is ${dtype}`);
     }
+  }
+
+  readHalf(name: string): Uint16Array {
+    if (this.info(name).dtype === "F16") return new Uint16Array(this.#bytes(name));
+    return halfOf(this.readFloat32(name), `${name} of ${this.path}`);
   }
 
   readInt(name: string): Int32Array {

@@ -4,6 +4,8 @@
  */
 import { join } from "node:path";
 import { type Json, readJson } from "../io/json.ts";
+import { familyOf, type FamilyTraits } from "./families.ts";
+import { readRopeScaling, type RopeScaling, ropeScalingJson } from "./rotary.ts";
 
 /** Sizes shared by targets and drafts. Letters as in `lib/graph/node.ts`. */
 export interface DecoderConfig {
@@ -21,11 +23,13 @@ export interface DecoderConfig {
   positions: number;
   epsilon: number;
   ropeTheta: number;
+  /** How angles are stretched for long contexts; none where it is missing. */
+  ropeScaling?: RopeScaling;
 }
 
-/** A LLaMA-style target. */
-export interface TargetConfig extends DecoderConfig {
-  family: "llama";
+/** A target: LLaMA's decoder, or one that differs from it in its family's traits. */
+export interface TargetConfig extends DecoderConfig, Omit<FamilyTraits, "window"> {
+  family: string;
   layers: number;
   /** The LM head is the embedding. */
   tied: boolean;
@@ -77,19 +81,9 @@ function decoder(json: Json, file: string): DecoderConfig {
       `Cannot use ${file}: num_attention_heads ${heads} is not a multiple of num_key_value_heads ${kvHeads}`,
     );
   }
-  if (json.rope_scaling !== undefined && json.rope_scaling !== null) {
-    throw new Error(
-      `Cannot use ${file}: rope_scaling is ${JSON.stringify(json.rope_scaling)}, wanted none`,
-    );
-  }
   // Newer files keep theta and scaling together.
   const rope = (json.rope_parameters ?? {}) as Json;
-  if (rope.rope_type !== undefined && rope.rope_type !== "default") {
-    throw new Error(`Cannot use ${file}: rope_type is ${rope.rope_type}, wanted default`);
-  }
-  if (json.attention_bias === true || json.mlp_bias === true) {
-    throw new Error(`Cannot use ${file}: attention_bias or mlp_bias is true, wanted none`);
-  }
+  const ropeScaling = readRopeScaling((json.rope_scaling ?? json.rope_parameters) as Json, file);
   if (json.hidden_act !== undefined && json.hidden_act !== "silu") {
     throw new Error(`Cannot use ${file}: hidden_act is ${json.hidden_act}, wanted silu`);
   }
@@ -103,22 +97,22 @@ function decoder(json: Json, file: string): DecoderConfig {
     positions: int("max_position_embeddings", 2048),
     epsilon: Number(json.rms_norm_eps ?? 1e-6),
     ropeTheta: Number(json.rope_theta ?? rope.rope_theta ?? 10000),
+    ...(ropeScaling && { ropeScaling }),
   };
 }
 
 /** Reads a target's `config.json`. @throws on an unknown architecture, missing or contradictory sizes. */
 export async function readTargetConfig(folder: string): Promise<TargetConfig> {
   const file = join(folder, "config.json"), json = await readJson(file);
-  const architecture = (json.architectures as string[] | undefined)?.[0];
-  if (architecture !== "LlamaForCausalLM") {
-    throw new Error(
-      `Cannot use ${file}: architecture is ${architecture ?? "not given"}, wanted LlamaForCausalLM`,
-    );
-  }
-  const eos = json.eos_token_id;
+  const { name, traits } = familyOf((json.architectures as string[] | undefined)?.[0], file);
+  const { window = Infinity, ...differs } = traits(json, file), eos = json.eos_token_id;
+  const sizes = decoder(json, file);
   return {
-    family: "llama",
-    ...decoder(json, file),
+    family: name,
+    ...sizes,
+    ...differs,
+    // Within the window a model that slides one sees everything.
+    positions: Math.min(sizes.positions, window),
     layers: integer(json, { key: "num_hidden_layers", file }),
     tied: json.tie_word_embeddings === true,
     bos: typeof json.bos_token_id === "number" ? json.bos_token_id : undefined,
@@ -155,6 +149,9 @@ export function checkDraftConfig(config: DraftConfig, name = "this draft"): void
 /** Reads a draft's `config.json`: the published LLaMA fields, our switches under `griffin`. */
 export async function readDraftConfig(file: string): Promise<DraftConfig> {
   const json = await readJson(file), own = (json.griffin ?? {}) as Json;
+  if (json.attention_bias === true || json.mlp_bias === true) {
+    throw new Error(`Cannot use ${file}: attention_bias or mlp_bias is true, wanted none`);
+  }
   const config = {
     ...decoder(json, file),
     fusion: own.fusion ?? "tgf",
@@ -185,6 +182,7 @@ export function draftConfigJson(config: DraftConfig): Json {
     max_position_embeddings: config.positions,
     rms_norm_eps: config.epsilon,
     rope_theta: config.ropeTheta,
+    ...(config.ropeScaling && { rope_scaling: ropeScalingJson(config.ropeScaling) }),
     griffin: { fusion, head, target, ...(taps !== undefined && { taps }) },
   };
 }

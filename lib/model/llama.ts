@@ -4,10 +4,11 @@
  * load weights (`load.ts`) nor run anything (`lib/decode`).
  */
 import { add, concat, gather, input, matmul, mul, reshape, sliceAxis } from "../graph/ops.ts";
-import { quantizedMatmul, rmsNorm, silu, treeAttention } from "../graph/composites.ts";
+import { halfMatmul, quantizedMatmul, rmsNorm, silu, treeAttention } from "../graph/composites.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
-import type { TargetConfig } from "./config.ts";
+import type { DecoderConfig, TargetConfig } from "./config.ts";
+import { mixExperts } from "./experts.ts";
 import { quantBlock } from "./quantize.ts";
 import { rotaryTables } from "./rotary.ts";
 
@@ -31,8 +32,9 @@ export interface TargetShape extends RowsShape {
   eightBit?: boolean;
 }
 
-/** x [R, I] times the transpose of w [O, I]. */
-export const linear = (x: Node, w: Node): Node => matmul(x, w, { transB: true });
+/** x [R, I] times the transpose of w [O, I], which may be stored in f16. */
+export const linear = (x: Node, w: Node): Node =>
+  w.dtype === "f16" ? halfMatmul(x, w) : matmul(x, w, { transB: true });
 
 /** Multiplies rows [R, I] by the named weight's transpose; lets decoding choose quantised weights. */
 export type Project = (x: Node, name: string) => Node;
@@ -63,15 +65,31 @@ export function weightInputs(
 /** Weights of the Program and their shapes: published names, with q/k/v and gate/up laid side by side. */
 export function targetShapes(config: TargetConfig): Record<string, Shape> {
   const { width: d, inner, heads, kvHeads, headSize: k, vocabulary, layers, tied } = config;
+  const { qkvBias, outBias, mlpBias, qkNorm, experts } = config;
   const shapes: Record<string, Shape> = { "model.embed_tokens.weight": [vocabulary, d] };
   for (let l = 0; l < layers; l++) {
     const at = `model.layers.${l}.`;
     shapes[`${at}input_layernorm.weight`] = [d];
-    shapes[`${at}self_attn.qkv_proj.weight`] = [(heads + 2 * kvHeads) * k, d];
-    shapes[`${at}self_attn.o_proj.weight`] = [d, heads * k];
+    const matrix = (name: string, [rows, columns]: [number, number], bias = false) => {
+      shapes[`${at}${name}.weight`] = [rows, columns];
+      if (bias) shapes[`${at}${name}.bias`] = [rows];
+    };
+    matrix("self_attn.qkv_proj", [(heads + 2 * kvHeads) * k, d], qkvBias);
+    matrix("self_attn.o_proj", [d, heads * k], outBias);
+    if (qkNorm) {
+      for (const name of ["q_norm", "k_norm"]) shapes[`${at}self_attn.${name}.weight`] = [k];
+    }
     shapes[`${at}post_attention_layernorm.weight`] = [d];
-    shapes[`${at}mlp.gate_up_proj.weight`] = [2 * inner, d];
-    shapes[`${at}mlp.down_proj.weight`] = [d, inner];
+    if (experts === undefined) {
+      matrix("mlp.gate_up_proj", [2 * inner, d], mlpBias);
+      matrix("mlp.down_proj", [d, inner], mlpBias);
+      continue;
+    }
+    matrix("block_sparse_moe.gate", [experts.count, d]);
+    for (let e = 0; e < experts.count; e++) {
+      matrix(`block_sparse_moe.experts.${e}.w13`, [2 * inner, d]);
+      matrix(`block_sparse_moe.experts.${e}.w2`, [d, inner]);
+    }
   }
   shapes["model.norm.weight"] = [d];
   if (!tied) shapes["lm_head.weight"] = [vocabulary, d];
@@ -81,7 +99,10 @@ export function targetShapes(config: TargetConfig): Record<string, Shape> {
 /** Matrices that 8 bits replace: all but the embedding, which is gathered from. A tied head gets values of its own. */
 export function targetMatrices(config: TargetConfig): Record<string, Shape> {
   const matrices = Object.entries(targetShapes(config))
-    .filter(([name, { length }]) => length === 2 && name !== "model.embed_tokens.weight");
+    .filter(([name, { length }]) =>
+      // A router is small, and which experts it chooses should not hang on its rounding.
+      length === 2 && name !== "model.embed_tokens.weight" && !name.endsWith("moe.gate.weight")
+    );
   const head = { "lm_head.weight": [config.vocabulary, config.width] };
   return { ...Object.fromEntries(matrices), ...head };
 }
@@ -125,7 +146,7 @@ export function tokenInputs({ rows, batch = 1, sequences = 1 }: RowsShape): Node
  * [N, (H + 2 Hk) K]; `updates` are the caches with the new rows, for the Program.
  */
 export function cachedAttention(
-  config: { heads: number; kvHeads: number; headSize: number; ropeTheta: number },
+  config: Pick<DecoderConfig, "heads" | "kvHeads" | "headSize" | "ropeTheta" | "ropeScaling">,
   shape: RowsShape,
 ): { attend: (qkv: Node, layer: number) => Node; updates: Record<string, Node> } {
   const { heads, kvHeads, headSize } = config, updates: Record<string, Node> = {};
@@ -157,6 +178,23 @@ export function cachedAttention(
   return { attend, updates };
 }
 
+/** Queries and keys of [N, (H + 2 Hk) K], each head normalised by its own weights; values as they are. */
+function normalizeHeads(
+  qkv: Node,
+  { heads, kvHeads, headSize: k }: TargetConfig,
+  norm: (h: Node, name: string) => Node,
+): Node {
+  const [n] = qkv.shape;
+  const part = (from: number, count: number) =>
+    sliceAxis(qkv, 1, { start: from * k, end: (from + count) * k });
+  const normal = (x: Node, name: string) => reshape(norm(reshape(x, [n, -1, k]), name), [n, -1]);
+  return concat([
+    normal(part(0, heads), "self_attn.q_norm"),
+    normal(part(heads, kvHeads), "self_attn.k_norm"),
+    part(heads + kvHeads, kvHeads),
+  ], 1);
+}
+
 /**
  * Program of T rows: inputs `ids` [B,T], `positions` [B,T], `length` [B] (cache rows in use), `bias`
  * [1,1,T,C], caches; outputs `logits` [B T,V] and `features` [B T,D] (after the final norm, the vector
@@ -165,14 +203,23 @@ export function cachedAttention(
  * @throws when a tapped layer does not exist.
  */
 export function targetProgram(config: TargetConfig, shape: TargetShape): Program {
-  const { width: d, inner, epsilon, tied } = config;
+  const { width: d, inner, epsilon, tied, experts } = config;
   const { rows, batch = 1, sequences = 1, taps = [], eightBit = false } = shape;
   const missing = taps.find((l) => !Number.isInteger(l) || l < 0 || l >= config.layers);
   if (missing !== undefined) {
     throw new Error(`Cannot tap layer ${missing}: the target has layers 0 to ${config.layers - 1}`);
   }
   const matrices = targetMatrices(config), block = eightBit ? quantBlock(matrices) : 0;
-  const { weight, project } = weightInputs({ ...targetShapes(config), ...matrices }, { block });
+  const shapes = { ...targetShapes(config), ...matrices };
+  const { weight, project: multiply } = weightInputs(shapes, { block });
+  const project: Project = (h, name) => {
+    const y = multiply(h, name), bias = name.replace(/weight$/, "bias");
+    return bias in shapes ? add(y, weight(bias)) : y;
+  };
+  const gated = (h: Node, name: string) => {
+    const both = project(h, name); // [N,2I]
+    return mul(silu(sliceAxis(both, 1, { end: inner })), sliceAxis(both, 1, { start: inner }));
+  };
   const { attend, updates } = cachedAttention(config, shape), n = sequences * batch * rows;
   let x = reshape(gather(weight("model.embed_tokens.weight"), tokenInputs(shape)), [n, d]); // [N,D]
   const entering: Node[] = [];
@@ -181,13 +228,19 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
     const at = `model.layers.${l}.`;
     const norm = (h: Node, name: string) => rmsNorm(h, weight(`${at}${name}.weight`), { epsilon });
     const qkv = project(norm(x, "input_layernorm"), `${at}self_attn.qkv_proj.weight`);
-    x = add(x, project(attend(qkv, l), `${at}self_attn.o_proj.weight`));
-    const both = project(norm(x, "post_attention_layernorm"), `${at}mlp.gate_up_proj.weight`); // [N,2I]
-    const gated = mul(
-      silu(sliceAxis(both, 1, { end: inner })),
-      sliceAxis(both, 1, { start: inner }),
+    const heads = config.qkNorm ? normalizeHeads(qkv, config, norm) : qkv;
+    x = add(x, project(attend(heads, l), `${at}self_attn.o_proj.weight`));
+    const h = norm(x, "post_attention_layernorm"), moe = `${at}block_sparse_moe.`;
+    x = add(
+      x,
+      experts === undefined
+        ? project(gated(h, `${at}mlp.gate_up_proj.weight`), `${at}mlp.down_proj.weight`)
+        : mixExperts(linear(h, weight(`${moe}gate.weight`)), {
+          chosen: experts.chosen,
+          expert: (e) =>
+            project(gated(h, `${moe}experts.${e}.w13.weight`), `${moe}experts.${e}.w2.weight`),
+        }),
     );
-    x = add(x, project(gated, `${at}mlp.down_proj.weight`));
   }
   const features = rmsNorm(x, weight("model.norm.weight"), { epsilon }); // [N,D]
   const shared = tied && !eightBit;

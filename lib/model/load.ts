@@ -5,16 +5,11 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Backend, Params } from "../backend/backend.ts";
-import { sameShape, type Shape, sizeOf } from "../graph/node.ts";
+import type { Backend, Params, Tensor } from "../backend/backend.ts";
+import { type HostArray, sameShape, type Shape, sizeOf } from "../graph/node.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
-import {
-  openSafetensors,
-  type TensorSource,
-  type TensorToWrite,
-  writeSafetensors,
-} from "../io/safetensors.ts";
+import { type TensorSource, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import {
   type DraftConfig,
@@ -59,6 +54,7 @@ export interface Draft {
 const MERGED: Record<string, string[]> = {
   "self_attn.qkv_proj": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
   "mlp.gate_up_proj": ["mlp.gate_proj", "mlp.up_proj"],
+  ".w13.": [".w1.", ".w3."],
 };
 
 /** The published matrices behind one of the Program's, top first, and the shape of each. */
@@ -69,17 +65,26 @@ function sourcesOf(
   const merged = Object.keys(MERGED).find((m) => name.includes(m));
   if (merged === undefined) return [[name, shape]];
   const { heads, kvHeads, headSize: k, inner } = config;
-  const rows = merged.startsWith("mlp") ? [inner, inner] : [heads * k, kvHeads * k, kvHeads * k];
-  return MERGED[merged].map((part, i) => [name.replace(merged, part), [rows[i], shape[1]]]);
+  const rows = merged.startsWith("self_attn")
+    ? [heads * k, kvHeads * k, kvHeads * k]
+    : [inner, inner];
+  return MERGED[merged].map((part, i) => [
+    name.replace(merged, part),
+    [rows[i], ...shape.slice(1)],
+  ]);
 }
 
-function readChecked(file: TensorSource, name: string, wanted: Shape): Float32Array {
+function checkShape(file: TensorSource, name: string, wanted: Shape): void {
   const { shape } = file.info(name);
   if (!sameShape(shape, wanted)) {
     throw new Error(
       `Cannot use ${file.path}: ${name} is [${shape}], config.json wants [${wanted}]`,
     );
   }
+}
+
+function readChecked(file: TensorSource, name: string, wanted: Shape): Float32Array {
+  checkShape(file, name, wanted);
   return file.readFloat32(name);
 }
 
@@ -127,28 +132,39 @@ export function placeTarget(
   const weights: Params = {}, matrices = eightBit ? targetMatrices(config) : {};
   const block = quantBlock(matrices), head = "lm_head.weight";
   if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
+  let embedding: Float32Array | undefined;
   for (const [name, shape] of Object.entries(targetShapes(config))) {
     const values = read(name, shape);
+    embedding ??= values; // the first one, and the tied head's
     if (name in matrices) {
       Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
     } else weights[name] = backend.tensor(values, shape);
   }
   if (eightBit && config.tied) {
-    const values = weights["model.embed_tokens.weight"].host as Float32Array;
+    const values = embedding!;
     Object.assign(weights, placeQuantized(head, values, { shape: matrices[head], block, backend }));
   }
   return weights;
 }
 
+/** Positions a target is used with where nothing else is said: caches are as long, and some models know 131072. */
+const CONTEXT = 4096;
+
 /**
- * Loads a target folder onto a backend, its matrices in 8 bits if asked; {@link Target} says what that costs.
+ * Loads a target folder onto a backend, its matrices in 8 bits if asked; {@link Target} says what that costs. At most
+ * `context` positions are used: prompt and reply together, since caches are made for all of them.
  * @throws when a file is missing or damaged, the architecture is unknown, or weights contradict config.json.
  */
 export async function loadTarget(
   folder: string,
-  { backend, eightBit = false }: { backend: Backend; eightBit?: boolean },
+  { backend, eightBit = false, context = CONTEXT }: {
+    backend: Backend;
+    eightBit?: boolean;
+    context?: number;
+  },
 ): Promise<Target> {
-  const config = await readTargetConfig(folder);
+  const whole = await readTargetConfig(folder);
+  const config = { ...whole, positions: Math.min(whole.positions, context) };
   using file = openCheckpoint(folder);
   const read = (name: string, shape: Shape) => {
     const parts = sourcesOf(name, { shape, config }).map(([n, wanted]) =>
@@ -167,13 +183,52 @@ export async function loadTarget(
   return { folder, config, weights, eightBit, identity: await hashWeights(file.path) };
 }
 
+/** @throws where a device holds the values. */
+function onHost(tensor: Tensor, name: string): HostArray {
+  if (tensor.host !== undefined) return tensor.host;
+  throw new Error(`Cannot convert ${name}: a device holds it; wanted 32 bits there, or the CPU`);
+}
+
+/** What training reads of a target: embedding and LM head are enough among its weights. */
+export type FrozenTarget = TargetIdentity & Pick<Target, "weights">;
+
+/** How embedding and head are stored while training. */
+export type FrozenType = "f32" | "f16";
+
+/** The type in which a target holds its embedding (and, of a {@link FrozenTarget}, its head). */
+export const frozenType = ({ weights }: Pick<Target, "weights">): FrozenType =>
+  weights["model.embed_tokens.weight"].dtype as FrozenType;
+
+/**
+ * Loads the embedding and LM head of a target alone, for training on stored features: in f32, or `half`: in f16,
+ * which takes half of that, and is exact where the files hold f16.
+ * @throws as {@link loadTarget} does, and when a value is too large for f16.
+ */
+export async function loadFrozen(
+  folder: string,
+  { backend, half = false }: { backend: Backend; half?: boolean },
+): Promise<FrozenTarget> {
+  const config = await readTargetConfig(folder), weights: Params = {};
+  using file = openCheckpoint(folder);
+  const names = ["model.embed_tokens.weight", ...config.tied ? [] : ["lm_head.weight"]];
+  for (const name of names) {
+    const shape = targetShapes(config)[name];
+    checkShape(file, name, shape);
+    weights[name] = backend.tensor(half ? file.readHalf(name) : file.readFloat32(name), shape);
+  }
+  return { folder, config, weights, identity: await hashWeights(file.path) };
+}
+
 /** The embedding and LM head of a target, which its draft shares; a head that is there in 8 bits only is unpacked. */
-export function sharedHead({ config, weights }: Target, { backend }: { backend: Backend }): Params {
+export function sharedHead(
+  { config, weights }: Pick<Target, "config" | "weights">,
+  { backend }: { backend: Backend },
+): Params {
   const embedding = weights["model.embed_tokens.weight"], name = "lm_head.weight";
   const head = config.tied ? embedding : weights[name] ?? backend.tensor(
     dequantize({
-      packed: weights[`${name}.packed`].host as Uint8Array,
-      scales: weights[`${name}.scales`].host as Float32Array,
+      packed: onHost(weights[`${name}.packed`], name) as Uint8Array,
+      scales: onHost(weights[`${name}.scales`], name) as Float32Array,
     }),
     [config.vocabulary, config.width],
   );
@@ -181,19 +236,20 @@ export function sharedHead({ config, weights }: Target, { backend }: { backend: 
 }
 
 /**
- * Reads a draft folder (`config.json`, `model.safetensors`).
+ * Reads a draft folder: `config.json` and `model.safetensors`, or `pytorch_model.bin` as the authors publish it.
  * @throws when files are missing or damaged, sizes disagree, or it was trained for another target.
  */
 export async function readDraft(
   folder: string,
   { target }: { target?: TargetIdentity } = {},
 ): Promise<Draft> {
-  const path = join(folder, "model.safetensors"), settings = join(folder, "config.json");
+  const settings = join(folder, "config.json");
   if (!existsSync(settings)) {
     throw new Error(`Cannot read a draft from ${folder}: it has no config.json`);
   }
   const config = await readDraftConfig(settings);
-  using file = openSafetensors(path);
+  using file = openCheckpoint(folder);
+  const { path } = file;
   const parameters: Record<string, Float32Array> = {};
   for (const [name, shape] of Object.entries(draftShapes(config))) {
     const found = file.info(name).shape;
@@ -254,7 +310,7 @@ export function placeDraft(
   const matrices = draftMatrices(config), block = quantBlock(matrices);
   if (block === 0) throw new Error(`Cannot quantise a draft whose rows are not multiples of 16`);
   for (const [name, shape] of Object.entries(matrices)) {
-    const values = parameters[name] ?? weights[name].host as Float32Array;
+    const values = parameters[name] ?? onHost(weights[name], name) as Float32Array;
     delete weights[name]; // the head in f32: nothing reads it now
     Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
   }

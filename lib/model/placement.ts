@@ -1,6 +1,6 @@
 /**
  * Where new rows stand: the inputs `positions`, `length` and `bias` of a decoding Program and the caches it
- * extends, kept as host memory that is rewritten between runs. CPU only: the host sees its tensors.
+ * extends. The host writes the inputs between runs; the caches stay where the backend has them.
  * Used by `lib/decode/target.ts`, `lib/decode/draft.ts` and data generation.
  */
 import { type Backend, type Params, type Tensor, zeros } from "../backend/backend.ts";
@@ -21,8 +21,12 @@ export class Cache implements Disposable {
    * the accepted nodes of a tree. Everything after them is free again.
    */
   keep(offsets: ArrayLike<number>): void {
-    const from = this.length;
-    for (const tensor of Object.values(this.tensors)) {
+    const from = this.length, stay = Array.from(offsets).every((offset, i) => offset === i);
+    for (const tensor of stay ? [] : Object.values(this.tensors)) {
+      if (tensor.host === undefined) {
+        tensor.keepRows!(from, offsets);
+        continue;
+      }
       const [, kvHeads, capacity, k] = tensor.shape, data = tensor.host as Float32Array;
       for (let h = 0; h < kvHeads; h++) {
         const head = h * capacity * k;
@@ -53,7 +57,10 @@ export function newCache(
   ));
 }
 
-/** Caches of B sequences in one block for batched runs, and each sequence's part as a cache of its own. */
+/**
+ * Caches of B sequences in one block for batched runs, and each sequence's part as a cache of its own.
+ * @throws on a backend whose memory the host does not see.
+ */
 export function newBatchCache(
   backend: Backend,
   config: { kvHeads: number; headSize: number },
@@ -61,7 +68,13 @@ export function newBatchCache(
 ): { tensors: Params; slots: Cache[] } {
   const tensors: Params = {}, parts = Array.from({ length: batch }, (): Params => ({}));
   for (const [name, shape] of Object.entries(cacheShapes(config, { capacity, layers, batch }))) {
-    const all = zeros(backend, shape), data = all.host as Float32Array, size = data.length / batch;
+    const all = zeros(backend, shape), data = all.host as Float32Array | undefined;
+    if (data === undefined) {
+      throw new Error(
+        `Cannot share caches among ${batch} sequences on ${backend.name}: wanted the CPU`,
+      );
+    }
+    const size = data.length / batch;
     tensors[name] = all;
     parts.forEach((part, b) =>
       part[name] = backend.tensor(data.subarray(b * size, (b + 1) * size), [1, ...shape.slice(1)])
@@ -83,10 +96,10 @@ export class Rows implements Disposable {
   #written: { column: number; count: number } | undefined;
 
   constructor(backend: Backend, readonly count: number, readonly capacity: number) {
-    this.ids = backend.tensor(new Int32Array(count), [1, count]);
-    this.positions = backend.tensor(new Int32Array(count), [1, count]);
-    this.length = backend.tensor(new Int32Array(1), [1]);
-    this.bias = zeros(backend, [1, 1, count, capacity]);
+    this.ids = backend.shared(new Int32Array(count), [1, count]);
+    this.positions = backend.shared(new Int32Array(count), [1, count]);
+    this.length = backend.shared(new Int32Array(1), [1]);
+    this.bias = backend.shared(new Float32Array(count * capacity), [1, 1, count, capacity]);
   }
 
   /** Rows one after the other: a prompt chunk, accepted tokens. Rows beyond `ids` are padding. */

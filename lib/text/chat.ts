@@ -11,8 +11,12 @@ export interface Message {
   content: string;
 }
 
-function render(
-  tokenizer: Tokenizer,
+/**
+ * The text of a conversation, by the tokenizer's chat template.
+ * @throws when there is no template, or it refuses the conversation.
+ */
+export function renderChat(
+  tokenizer: Pick<Tokenizer, "folder" | "chatTemplate" | "bosToken" | "eosToken">,
   messages: readonly Message[],
   { addGenerationPrompt }: { addGenerationPrompt: boolean },
 ): string {
@@ -38,7 +42,7 @@ function render(
 
 /** Ids of a conversation up to where the model's reply begins. */
 export function encodePrompt(tokenizer: Tokenizer, messages: readonly Message[]): Int32Array {
-  return tokenizer.encode(render(tokenizer, messages, { addGenerationPrompt: true }));
+  return tokenizer.encode(renderChat(tokenizer, messages, { addGenerationPrompt: true }));
 }
 
 /** Reply tokens of one assistant turn: positions [start, end) of the ids, end-of-turn token included. */
@@ -86,7 +90,7 @@ export function encodeConversation(
   messages.forEach(({ role }, i) => {
     if (role !== "assistant" && i < messages.length - 1) return;
     const after = Int32Array.from(tokenizer.encode(
-      render(tokenizer, messages.slice(0, i + 1), { addGenerationPrompt: false }),
+      renderChat(tokenizer, messages.slice(0, i + 1), { addGenerationPrompt: false }),
     ));
     if (role === "assistant") {
       const prompt = encodePrompt(tokenizer, messages.slice(0, i));

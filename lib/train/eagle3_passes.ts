@@ -34,6 +34,7 @@ import {
 } from "./align.ts";
 import {
   average,
+  embedded,
   packMetrics,
   type Pass,
   type PassInputs,
@@ -77,7 +78,7 @@ export function buildEagle3Passes(
   const streams: Stream[] = [], passes: Pass[] = [];
   let g = joinTaps(parts, reshape(noisy, [n, noisy.shape[2]]));
   for (let pass = 0; pass < recipe.passes; pass++) {
-    const e = reshape(gather(embedding, shiftUpBy(ids, pass)), [n, d]);
+    const e = embedded(embedding, shiftUpBy(ids, pass));
     const { residual, q, k, v } = enterLayer(parts, e, g);
     streams.push(makeStream({ k, v }, { config, batch, from: pass }));
     const queries = turnedHeads(q, { config, batch, from: pass });

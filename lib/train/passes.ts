@@ -100,7 +100,7 @@ export type PassRecipe = Pick<
   | "topTokens"
 >;
 
-/** What a pass needs beside the draft: its choices, and the target's frozen embedding and head, [V,D]. */
+/** What a pass needs beside the draft: its choices, and the target's frozen embedding and head, [V,D], f32 or f16. */
 export interface PassOptions {
   recipe: PassRecipe;
   embedding: Node;
@@ -174,6 +174,10 @@ export function readMetrics(values: ArrayLike<number>): PassMetrics[] {
   });
 }
 
+/** Rows of the frozen embedding, in f32 however it is stored: ids [B,T] to [B T, D]. */
+export const embedded = (embedding: Node, ids: Node): Node =>
+  reshape(cast(gather(embedding, ids), "f32"), [-1, embedding.shape[1]]);
+
 /** What the target says about each row: its distribution, and its most likely tokens. */
 function targetRows(goal: Node, { recipe, head }: PassOptions) {
   const p = detach(softmax(linear(goal, head))), v = head.shape[0]; // [N,V]
@@ -196,7 +200,7 @@ export function buildPasses(
   const { config } = parts, { ids, noisy, features, place } = inputs;
   const { recipe, embedding, head, between } = options, { weights } = recipe;
   const [batch, t] = ids.shape, n = batch * t, d = config.width;
-  const e = reshape(gather(embedding, ids), [n, d]);
+  const e = embedded(embedding, ids);
   const goal = reshape(shiftUp(features, 1), [n, d]); // f_{t+1}
   const target = targetRows(goal, options), { topIds, pTop, wanted, withTopK } = target;
   const truth = reshape(shiftUp(ids, 1), [n, 1]); // x_{t+2}

@@ -2,12 +2,18 @@
  * What a run keeps on the backend: parameters and optimiser state, frozen matrices, compiled Programs, and how a
  * batch goes through them. It knows neither the order of batches nor files: that is `train.ts`.
  */
-import type { Backend, Executable, Params, Tensor } from "../backend/backend.ts";
+import {
+  type Backend,
+  type Executable,
+  type Params,
+  readAll,
+  type Tensor,
+} from "../backend/backend.ts";
 import type { Program } from "../graph/program.ts";
 import { sizeOf } from "../graph/node.ts";
 import { draftShapes, featureWidth } from "../model/draft.ts";
 import { DRAFT_TOKENS } from "../model/eagle3.ts";
-import { sharedHead, type Target } from "../model/load.ts";
+import { type FrozenTarget, type FrozenType, frozenType, sharedHead } from "../model/load.ts";
 import type { PassMetrics } from "../report/events.ts";
 import type { Batch } from "./batches.ts";
 import type { TrainingState } from "./checkpoint.ts";
@@ -49,13 +55,15 @@ export class Resident implements Disposable {
   #config: TrainingState["config"];
   #tensors: Params = {};
   #frozen: Params;
+  /** Type of the frozen matrices. */
+  #stored: FrozenType;
   #schedule: Tensor;
   #renewal: Tensor;
   #programs = new Map<string, Promise<Executable>>();
 
   constructor(
     { config, parameters, optimizer, tokens }: TrainingState,
-    { backend, target, recipe }: { backend: Backend; target: Target; recipe: Recipe },
+    { backend, target, recipe }: { backend: Backend; target: FrozenTarget; recipe: Recipe },
   ) {
     this.#backend = backend;
     this.#recipe = recipe;
@@ -71,13 +79,14 @@ export class Resident implements Disposable {
       }
     }
     const shared = sharedHead(target, { backend });
+    this.#stored = frozenType(target);
     this.#frozen = {
       [EMBEDDING]: shared[EMBEDDING],
       [targetHead(config)]: shared["lm_head.weight"],
       ...(tokens !== undefined && { [DRAFT_TOKENS]: backend.tensor(tokens, [tokens.length]) }),
     };
-    this.#schedule = backend.tensor(new Float32Array(3), [3]);
-    this.#renewal = backend.tensor(new Float32Array(1), [1]);
+    this.#schedule = backend.shared(new Float32Array(3), [3]);
+    this.#renewal = backend.shared(new Float32Array(1), [1]);
   }
 
   #compiled(key: string, make: () => Program): Promise<Executable> {
@@ -122,17 +131,18 @@ export class Resident implements Disposable {
       accumulate: accumulateProgram,
       validate: validationProgram,
     };
-    const options = { recipe: this.#recipe, shape };
+    const options = { recipe: this.#recipe, shape, frozen: this.#stored };
     const out = await this.#run(
       `${kind} ${batch}x${length}`,
       () => make[kind](this.#config, options),
       given,
     );
+    const { loss, metrics, gradientNorm } = await readAll(out);
     for (const tensor of Object.values(given)) tensor[Symbol.dispose]();
     return {
-      loss: out.loss.host![0],
-      passes: readMetrics(out.metrics.host!),
-      gradientNorm: "gradientNorm" in out ? out.gradientNorm.host![0] : NaN,
+      loss: loss[0],
+      passes: readMetrics(metrics),
+      gradientNorm: gradientNorm === undefined ? NaN : gradientNorm[0],
     };
   }
 
@@ -149,7 +159,7 @@ export class Resident implements Disposable {
     if (kind === "train") return { results, gradientNorm: results[0].gradientNorm };
     const options = { recipe: this.#recipe };
     const out = await this.#run("update", () => updateProgram(this.#config, options), {});
-    return { results, gradientNorm: out.gradientNorm.host![0] };
+    return { results, gradientNorm: (await out.gradientNorm.read())[0] };
   }
 
   /** Losses and metrics of a batch, without an update, of the running mean where there is one. */
@@ -167,11 +177,12 @@ export class Resident implements Disposable {
   }
 
   /** Copies parameters and optimiser state back into the state. */
-  copyTo(state: TrainingState): TrainingState {
-    for (const [name, tensor] of Object.entries(this.#tensors)) {
-      if (name.startsWith(`${SUM}.`)) continue; // zero between updates
+  async copyTo(state: TrainingState): Promise<TrainingState> {
+    // Sums of an accumulation are zero between updates.
+    const kept = Object.entries(this.#tensors).filter(([name]) => !name.startsWith(`${SUM}.`));
+    for (const [name, values] of Object.entries(await readAll(Object.fromEntries(kept)))) {
       const into = name in state.parameters ? state.parameters : state.optimizer;
-      into[name] = (tensor.host as Float32Array).slice();
+      into[name] = (values as Float32Array).slice();
     }
     return state;
   }

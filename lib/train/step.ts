@@ -25,6 +25,7 @@ import type { DraftConfig } from "../model/config.ts";
 import { type DraftParts, draftShapes } from "../model/draft.ts";
 import { DRAFT_TOKENS } from "../model/eagle3.ts";
 import { linear } from "../model/llama.ts";
+import type { FrozenType } from "../model/load.ts";
 import { buildEagle3Passes } from "./eagle3_passes.ts";
 import {
   batchInputs,
@@ -67,7 +68,10 @@ function projectParts(x: Node, w: Node): Node {
 }
 
 /** Makes the inputs. */
-export function inputParts(config: DraftConfig): InputParts {
+export function inputParts(
+  config: DraftConfig,
+  { frozen = "f32" }: { frozen?: FrozenType } = {},
+): InputParts {
   const inputs = new Map(
     Object.entries(draftShapes(config)).map(([name, shape]) => [name, input(name, shape)]),
   );
@@ -77,8 +81,8 @@ export function inputParts(config: DraftConfig): InputParts {
     config,
     weight,
     project: (x, name) => projectParts(x, weight(name)),
-    embedding: input(EMBEDDING, [vocabulary, width]),
-    head: input(targetHead(config), [vocabulary, width]),
+    embedding: input(EMBEDDING, [vocabulary, width], frozen),
+    head: input(targetHead(config), [vocabulary, width], frozen),
     ...(draftVocabulary !== undefined && { tokens: input(DRAFT_TOKENS, [draftVocabulary], "i32") }),
   };
 }
@@ -146,11 +150,19 @@ class PassSweep {
   }
 }
 
+/** What a step's Program is made for. */
+export interface StepOptions {
+  recipe: Recipe;
+  shape: BatchShape;
+  frozen?: FrozenType;
+}
+
 function lossOf(
   config: DraftConfig,
-  { recipe, shape, sweep }: { recipe: Recipe; shape: BatchShape; sweep?: boolean },
+  { recipe, shape, frozen, sweep }: StepOptions & { sweep?: boolean },
 ) {
-  const parts = inputParts(config), parameters = Object.keys(draftShapes(config)).map(parts.weight);
+  const parts = inputParts(config, { frozen }),
+    parameters = Object.keys(draftShapes(config)).map(parts.weight);
   // Where gradients flow from pass to pass there is nothing to cut.
   const inPieces = sweep === true && !recipe.bptt && parts.tokens === undefined;
   const pieces = inPieces ? new PassSweep(recipe, parameters) : undefined;
@@ -221,9 +233,9 @@ const named = (config: DraftConfig, value: (name: string) => Node): Record<strin
  */
 export function trainingProgram(
   config: DraftConfig,
-  { recipe, shape }: { recipe: Recipe; shape: BatchShape },
+  { recipe, ...options }: StepOptions,
 ): Program {
-  const step = lossOf(config, { recipe, shape, sweep: true }), { parts, loss, metrics } = step;
+  const step = lossOf(config, { recipe, ...options, sweep: true }), { parts, loss, metrics } = step;
   const parameters = named(config, parts.weight), names = Object.keys(parameters);
   const found = step.slopes();
   const slopes = Object.fromEntries(names.map((name, i) => [name, found[i]]));
@@ -234,9 +246,9 @@ export function trainingProgram(
 /** Adds a batch's share of the gradient to `sum.NAME`; outputs as {@link trainingProgram}, without the norm. */
 export function accumulateProgram(
   config: DraftConfig,
-  { recipe, shape }: { recipe: Recipe; shape: BatchShape },
+  { recipe, ...options }: StepOptions,
 ): Program {
-  const step = lossOf(config, { recipe, shape, sweep: true }), { parts, loss, metrics } = step;
+  const step = lossOf(config, { recipe, ...options, sweep: true }), { parts, loss, metrics } = step;
   const parameters = named(config, parts.weight), names = Object.keys(parameters);
   const found = step.slopes().map((g) => mul(g, 1 / recipe.accumulate));
   const updates = Object.fromEntries(
@@ -263,7 +275,7 @@ export function updateProgram(config: DraftConfig, { recipe }: { recipe: Recipe 
 /** The same losses and metrics without an update, for validation. */
 export function validationProgram(
   config: DraftConfig,
-  options: { recipe: Recipe; shape: BatchShape },
+  options: StepOptions,
 ): Program {
   const { loss, metrics } = lossOf(config, options);
   return program({ loss, metrics });

@@ -5,7 +5,7 @@
  */
 import type { Backend } from "../backend/backend.ts";
 import type { Examples } from "../data/features.ts";
-import type { Draft, Target } from "../model/load.ts";
+import { type Draft, type FrozenTarget, frozenType } from "../model/load.ts";
 import type { PassMetrics, TauEstimate, TrainingEvent, ValidationEvent } from "../report/events.ts";
 import { fillBatch, planEpoch, type PlannedBatch, planRun } from "./batches.ts";
 import {
@@ -23,7 +23,11 @@ import { type BatchResult, Resident, type SizedBatch } from "./resident.ts";
 
 export interface TrainOptions {
   backend: Backend;
-  target: Target;
+  /**
+   * Embedding and head are read and never updated, in the type in which the target holds them: f32 ({@link loadTarget},
+   * {@link loadFrozen}) or f16 ({@link loadFrozen}). A run goes on in the type it was started with.
+   */
+  target: FrozenTarget;
   examples: Examples;
   validation?: Examples;
   recipe: Recipe;
@@ -66,9 +70,11 @@ function checkExamples(start: Draft, { target, examples, validation }: TrainOpti
 }
 
 async function startOrResume(draft: Draft, options: TrainOptions): Promise<TrainingState> {
-  const { recipe, folder, examples, start = 0 } = options;
+  const { recipe, folder, examples, target, start = 0 } = options;
   const { config, tokens } = draft;
-  const settings = JSON.stringify({ recipe, config, start, examples: examples.count });
+  const stored = frozenType(target);
+  const frozen = stored === "f32" ? {} : { frozen: stored }; // f32 goes without saying
+  const settings = JSON.stringify({ recipe, config, start, examples: examples.count, ...frozen });
   const saved = await loadCheckpoint(folder);
   if (saved !== undefined && saved.settings !== settings) {
     throw new Error(
@@ -158,7 +164,7 @@ export async function* train(
       if (validation !== undefined && due(state.step) && state.validated !== state.step) {
         const { step } = state, event = await validate(validation, { resident, recipe, step });
         if (measureTau !== undefined) {
-          const now = trainedDraft(resident.copyTo(state)), tau = await measureTau(now);
+          const now = trainedDraft(await resident.copyTo(state)), tau = await measureTau(now);
           const best = state.best === undefined || tau.value > state.best.tau;
           if (best) {
             await saveBest(folder, { ...now, step });
@@ -172,7 +178,7 @@ export async function* train(
       }
       if (unsaved && (state.step % checkpointEvery === 0 || state.step === total)) {
         unsaved = false; // whatever comes of it: a full disk is not asked twice
-        const { step } = state, path = await saveCheckpoint(folder, resident.copyTo(state));
+        const { step } = state, path = await saveCheckpoint(folder, await resident.copyTo(state));
         yield { type: "checkpoint", step, path };
       }
       paused += performance.now() - stopped;
@@ -212,12 +218,12 @@ export async function* train(
         memoryMegabytes: Math.round(Deno.memoryUsage().rss / 1e6),
       };
     }
-    const last = trainedDraft(resident.copyTo(state));
+    const last = trainedDraft(await resident.copyTo(state));
     return state.best !== undefined && state.step === total
       ? await loadBest(folder, state.best)
       : last;
   } finally {
     await batches.return(undefined);
-    if (unsaved) await saveCheckpoint(folder, resident.copyTo(state));
+    if (unsaved) await saveCheckpoint(folder, await resident.copyTo(state));
   }
 }

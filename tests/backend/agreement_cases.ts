@@ -5,6 +5,7 @@
  */
 import {
   crossEntropy,
+  halfMatmul,
   logSoftmax,
   quantizedMatmul,
   rmsNorm,
@@ -16,6 +17,7 @@ import {
 import type { CompareFn, DType, HostArray, Node, OpName, Shape } from "../../lib/graph/node.ts";
 import { sizeOf } from "../../lib/graph/node.ts";
 import * as ops from "../../lib/graph/ops.ts";
+import { toHalf } from "../../lib/io/float16.ts";
 import type { Tolerance } from "../tolerance.ts";
 import { integers, values } from "../graph/evaluate.ts";
 
@@ -39,13 +41,17 @@ export function dataOf(
   { shape, dtype, below = 256, positive }: Operand,
   name: string,
 ): HostArray {
-  if (dtype === "f32") return Float32Array.from(values(shape, name, { positive }));
+  if (dtype === "f32" || dtype === "f16") {
+    const numbers = Float32Array.from(values(shape, name, { positive }));
+    return dtype === "f16" ? toHalf(numbers) : numbers;
+  }
   const whole = integers(shape, name, { below });
   return dtype === "i32" ? whole : Uint8Array.from(whole);
 }
 
 const f32 = (...shape: number[]): Operand => ({ shape, dtype: "f32" });
 const i32 = (shape: Shape, below: number): Operand => ({ shape, dtype: "i32", below });
+const f16 = (...shape: number[]): Operand => ({ shape, dtype: "f16" });
 const u8 = (...shape: number[]): Operand => ({ shape, dtype: "u8" });
 
 const MATRICES: [number, number][] = [
@@ -93,7 +99,7 @@ const compareFns: CompareFn[] = ["lt", "le", "gt", "ge", "eq"];
 export const agreementCases: { [O in OpName]: Case[] } = {
   input: over((x) => x),
   constant: MATRICES.flatMap(([r, c]): Case[] =>
-    [f32(r, c), i32([r, c], 99), u8(r, c)].map((operand) => ({
+    [f32(r, c), f16(r, c), i32([r, c], 99), u8(r, c)].map((operand) => ({
       inputs: [],
       build: () => {
         const data = ops.constant(dataOf(operand, "constant"), operand.shape);
@@ -132,6 +138,11 @@ export const agreementCases: { [O in OpName]: Case[] } = {
     ...over((x) => ops.cast(ops.compare("gt", x, 0), "f32")),
     ...over((x) => ops.cast(ops.compare("gt", x, 0), "i32")),
     ...over((x) => ops.cast(ops.cast(x, "i32"), "bool")),
+    ...MATRICES.map(([r, c]): Case => ({
+      inputs: [f16(r, c)],
+      build: (x) => ops.cast(x, "f32"),
+      tolerance: { a: 0, eps: 0 },
+    })),
     { inputs: [u8(17, 65)], build: (x) => ops.cast(x, "f32") },
     { inputs: [i32([17, 65], 999)], build: (x) => ops.cast(x, "f32") },
   ],
@@ -166,6 +177,11 @@ export const agreementCases: { [O in OpName]: Case[] } = {
     ...over((x) => ops.sliceAxis(x, 1, { end: 1 })),
     ...over((x) => ops.sliceAxis(x, 0, { start: x.shape[0] - 1 })),
     { inputs: [f32(17, 16, 65)], build: (x) => ops.slice(x, [1, 0, 7], [16, 16, 8]) },
+    { inputs: [f16(17, 16, 65)], build: (x) => ops.slice(x, [1, 0, 7], [16, 16, 8]) },
+    ...MATRICES.map(([r, c]): Case => ({
+      inputs: [f16(r, c)],
+      build: (x) => ops.cast(ops.sliceAxis(x, 0, { start: r - 1 }), "f32"),
+    })),
   ],
   pad: [
     ...over((x) => ops.pad(x, [0, 1], [2, 0])),
@@ -184,6 +200,11 @@ export const agreementCases: { [O in OpName]: Case[] } = {
     ...MATRICES.map(([r, c]): Case => ({
       inputs: [f32(r, c), i32([17], r)],
       build: (x, ids) => ops.gather(x, ids),
+    })),
+    ...MATRICES.map(([r, c]): Case => ({
+      inputs: [f16(r, c), i32([17], r)],
+      build: (x, ids) => c % 2 ? ops.gather(x, ids) : ops.cast(ops.gather(x, ids), "f32"),
+      tolerance: { a: 0, eps: 0 },
     })),
     { inputs: [f32(65, 7), i32([3, 16], 65)], build: (x, ids) => ops.gather(x, ids) },
     { inputs: [f32(63, 2, 3), i32([1], 63)], build: (x, ids) => ops.gather(x, ids) },
@@ -258,6 +279,14 @@ export const agreementCases: { [O in OpName]: Case[] } = {
       build: (x, packed, scales) => quantizedMatmul(x, packed, ops.div(scales, 128)),
       // Natively activations may be rounded to 8 bits as well: half a step of 1.9 / 127 an element.
       tolerance: { a: 0.015 * Math.sqrt(blocks * block), n: blocks * block },
+    }))
+  ),
+  halfMatmul: [true, false].flatMap((transB) =>
+    // The last one is larger than what the CPU backend casts at a time: 59 rows of 60.
+    [...PRODUCTS, [2, 70000, 60]].map(([m, k, n]): Case => ({
+      inputs: [f32(m, transB ? k : n), f16(n, k)],
+      build: (x, w) => halfMatmul(x, w, { transB }),
+      tolerance: { a: 1e-6 * Math.sqrt(transB ? k : n), n: transB ? k : n },
     }))
   ),
   treeAttention: [],

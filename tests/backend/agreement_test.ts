@@ -6,6 +6,7 @@
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import type { Backend } from "../../lib/backend/backend.ts";
 import { referenceBackend } from "../../lib/backend/reference.ts";
+import { openWebGpuBackend } from "../../lib/backend/webgpu/backend.ts";
 import { expand, isComposite } from "../../lib/graph/composites.ts";
 import type { HostArray, Node, OpName } from "../../lib/graph/node.ts";
 import * as ops from "../../lib/graph/ops.ts";
@@ -18,6 +19,7 @@ const OPENERS: Record<string, () => Promise<Backend>> = {
   reference: () => Promise.resolve(referenceBackend()),
   "onnx (ffi)": () => openOnnxBackend({ runner: "ffi" }),
   "onnx (binding)": () => openOnnxBackend({ runner: "binding" }),
+  webgpu: () => openWebGpuBackend(),
 };
 
 type Data = Record<string, HostArray>;

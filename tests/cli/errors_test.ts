@@ -158,6 +158,22 @@ Deno.test("training data of another target are refused, and no run is begun", as
   });
 });
 
+Deno.test("frozen matrices in f16 are refused where the target runs, with the reason", async () => {
+  const ways: [args: string[], what: string][] = [
+    [["--features", "online"], "--features online"],
+    [["--tau-prompts", "3"], "--tau-prompts 3"],
+  ];
+  await inFolder(async (folder) => {
+    for (const [args, what] of ways) {
+      await refuses(folder, {
+        task: "train",
+        args: ["--frozen", "f16", ...args],
+        error: new RegExp(`Cannot train with --frozen f16 and ${what}: the target then runs`),
+      });
+    }
+  });
+});
+
 Deno.test("taps that are no layers, and a folder without shards to convert, are named", async () => {
   await inFolder(async (folder) => {
     await refuses(folder, {

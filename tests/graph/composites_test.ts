@@ -9,6 +9,7 @@ import {
   adamw,
   crossEntropy,
   expand,
+  halfMatmul,
   logSoftmax,
   quantizedMatmul,
   rmsNorm,
@@ -62,6 +63,19 @@ Deno.test("crossEntropy takes any weights p, one value a row", async () => {
   const found = crossEntropy(logits, p);
   assert.deepEqual([...found.shape], [2]);
   await assertValues(found, [0.75 * Math.log(2), Math.log(1 + Math.exp(-2))]);
+});
+
+Deno.test("halfMatmul: bits of f16, by rows or by columns", async () => {
+  const bits = Uint16Array.of(0x3c00, 0xc000, 0x3555, 0x0001, 0x7bff, 0x8000);
+  const wanted = [1, -2, 1365 / 4096, 2 ** -24, 65504, -0];
+  const w = ops.constant(bits, [2, 3]);
+  await assertValues(halfMatmul(ops.constant(Float32Array.of(1, 2, 4), [1, 3]), w), [
+    wanted[0] + 2 * wanted[1] + 4 * wanted[2],
+    wanted[3] + 2 * wanted[4] + 4 * wanted[5],
+  ]);
+  const x = ops.constant(Float32Array.of(1, 0.5), [1, 2]);
+  const sums = [0, 1, 2].map((i) => wanted[i] + 0.5 * wanted[i + 3]);
+  await assertValues(halfMatmul(x, w, { transB: false }), sums);
 });
 
 Deno.test("quantizedMatmul: bytes less 128, times the scale of their block", async () => {
@@ -273,6 +287,14 @@ const refusals: [() => unknown, string][] = [
   [
     () => quantizedMatmul(x(2, 8), ops.input("w", [3, 2, 4]), x(3, 2)),
     "Cannot multiply [2,8] by quantised f32 [3,2,4] with scales [3,2]",
+  ],
+  [
+    () => halfMatmul(x(2, 8), x(8, 3)),
+    "Cannot multiply [2,8] by f32 [8,3] transposed: wanted f16 and equal inner sizes",
+  ],
+  [
+    () => halfMatmul(x(2, 8), ops.input("w", [3, 8], "f16"), { transB: false }),
+    "Cannot multiply [2,8] by f16 [3,8]: wanted f16 and equal inner sizes",
   ],
   [
     () => treeAttention({ ...attentionInputs(tree), bias: x(6, 17) }, tree),

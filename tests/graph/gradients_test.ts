@@ -8,6 +8,7 @@ import {
   adamw,
   crossEntropy,
   expand,
+  halfMatmul,
   isComposite,
   logSoftmax,
   quantizedMatmul,
@@ -28,6 +29,7 @@ import {
   sizeOf,
   type UnaryFn,
 } from "../../lib/graph/node.ts";
+import { toHalf } from "../../lib/io/float16.ts";
 import { assertClose } from "../tolerance.ts";
 import { evaluator, integers, values } from "./evaluate.ts";
 
@@ -78,6 +80,10 @@ const matmulCases = [[], [2], [2, 3]].flatMap((lead) =>
     build: (a, b) => ops.matmul(a, b, { transA, transB, alpha: 0.7 }),
   }))
 );
+
+/** Numbers stored in f16, as part of the graph. */
+const stored = (shape: Shape) =>
+  ops.constant(toHalf(Float32Array.from(values(shape, "stored"))), shape);
 
 const cases: { [O in OpName]: Cases } = {
   input: [one([3], (x) => x)],
@@ -149,6 +155,10 @@ const cases: { [O in OpName]: Cases } = {
     one([5], (x) => crossEntropy(x, fixed([5], "p"))),
   ],
   quantizedMatmul: "refused",
+  halfMatmul: [
+    one([3, 5], (x) => halfMatmul(x, stored([2, 5]))),
+    one([3, 5], (x) => halfMatmul(x, stored([5, 4]), { transB: false })),
+  ],
   treeAttention: "refused",
   adamw: "refused",
 };
@@ -276,6 +286,17 @@ Deno.test("detach stops the gradient but not the value", async () => {
   const found = await run({ x: point });
   assert.deepEqual(found.g, point);
   assert.deepEqual(found.y, point.map((v) => v * v));
+});
+
+Deno.test("what is stored in f16 gets no gradient: casts of it stop one, asking for it is refused", () => {
+  const x = ops.input("x", [2, 3]), w = ops.input("w", [4, 3], "f16");
+  const rows = ops.cast(ops.gather(w, ids([2], 4)), "f32");
+  const loss = ops.sum(ops.matmul(halfMatmul(ops.mul(x, rows), w), x, { transA: true }));
+  assert.equal(gradients(loss, [x])[0].op, "binary");
+  assert.throws(() => gradients(loss, [x, w]), {
+    message:
+      "Cannot differentiate with respect to f16 [4,3]: what is stored so is frozen, wanted f32",
+  });
 });
 
 Deno.test("where a maximum is reached twice its gradient is shared; max of equals goes to the first", async () => {

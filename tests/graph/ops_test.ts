@@ -8,6 +8,7 @@ import { broadcastShapes, type Node, type Shape } from "../../lib/graph/node.ts"
 
 const x = (...shape: number[]) => ops.input("x", shape);
 const ids = (...shape: number[]) => ops.input("ids", shape, "i32");
+const half = (...shape: number[]) => ops.input("half", shape, "f16");
 const choice = ops.compare("lt", x(2, 1), 0);
 
 const shapes: [string, () => Node, Shape, string?][] = [
@@ -22,6 +23,10 @@ const shapes: [string, () => Node, Shape, string?][] = [
   ["where", () => ops.where(choice, x(2, 5), 0), [2, 5]],
   ["where of integers", () => ops.where(choice, 1, ids(5)), [2, 5], "i32"],
   ["cast", () => ops.cast(choice, "f32"), [2, 1]],
+  ["constant of bits", () => ops.constant(Uint16Array.of(1, 2), [2]), [2], "f16"],
+  ["gather of f16", () => ops.gather(half(9, 4), ids(2)), [2, 4], "f16"],
+  ["slice of f16", () => ops.slice(half(4, 5), [1, 0], [2, 5]), [1, 5], "f16"],
+  ["cast of f16", () => ops.cast(half(4, 5), "f32"), [4, 5]],
   ["reduce from the end", () => ops.reduce("mean", x(2, 3, 4), { axes: [-1, 0] }), [3]],
   ["reduce that keeps", () => ops.sum(x(2, 3), [1, 1], { keep: true }), [2, 1]],
   ["sum of everything", () => ops.sum(x(2, 3)), []],
@@ -107,6 +112,23 @@ const refusals: [() => unknown, string][] = [
   ],
   [() => ops.scatterAdd(ids(2), x(3, 4), 9), "Cannot scatter [3,4] by ids [2] of type i32"],
   [() => ops.topK(x(2, 3), 4), "Cannot take the top 4 of [2,3]: wanted 1 to 3"],
+  [
+    () => ops.transpose(half(2, 3), [1, 0]),
+    "Cannot apply transpose to f16 [2,3]: f16 is storage, wanted one of cast, gather, slice, halfMatmul",
+  ],
+  [
+    () => ops.matmul(x(1, 2), half(2, 3)),
+    "Cannot apply matmul to f16 [2,3]: f16 is storage, wanted one of cast, gather, slice, halfMatmul",
+  ],
+  [
+    () => ops.mul(half(2), half(2)),
+    "Cannot mul f16 and f16: wanted the same type on both sides, f32 or i32",
+  ],
+  [() => ops.compare("lt", half(2), 0), "Cannot compare f16 with f32"],
+  [() => ops.neg(half(2)), "Cannot apply neg to f16: wanted f32"],
+  [() => ops.fill(0, [2], "f16"), "Cannot fill f16: it is storage, wanted another type"],
+  [() => ops.cast(half(2), "i32"), "Cannot cast f16 to i32: f16 is storage, wanted f16 to f32"],
+  [() => ops.cast(x(2), "f16"), "Cannot cast f32 to f16: f16 is storage, wanted f16 to f32"],
   [() => ops.pick(x(2), 0), "Cannot pick result 0 of input: it has 1"],
 ];
 

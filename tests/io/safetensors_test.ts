@@ -53,6 +53,28 @@ Deno.test("integers of eight, one and one byte", () => {
   deepEqual(["a", "b", "c"].map((n) => [...file.readInt(n)]), [[-5], [200, 3], [1]]);
 });
 
+Deno.test("bits of f16 come as they stand, other types rounded, and what is too large is refused", async () => {
+  const path = join(folder, "halves.safetensors"), data = Float32Array.of(1, -0.1, 65504, 1e-9);
+  const bits = Uint16Array.of(0x3c00, 0xae66, 0x7bff, 0);
+  await writeSafetensors(path, {
+    half: { shape: [4], data: Uint16Array.of(0x3c00, 0xae66, 0x7c00, 0x0001), dtype: "F16" },
+    full: { shape: [4], data },
+    brain: { shape: [2], data: Float32Array.of(1, 2 ** -14), dtype: "BF16" },
+    large: { shape: [2], data: Float32Array.of(-Infinity, -65520) },
+    whole: { shape: [1], data: Int32Array.of(1) },
+  });
+  using file = openSafetensors(path);
+  // An infinity that the file holds is none of ours to refuse.
+  deepEqual(file.readHalf("half"), Uint16Array.of(0x3c00, 0xae66, 0x7c00, 0x0001));
+  deepEqual(file.readHalf("full"), bits);
+  deepEqual(file.readHalf("brain"), Uint16Array.of(0x3c00, 0x0400));
+  throws(
+    () => file.readHalf("large"),
+    /Cannot read large of .*halves\.safetensors as f16: element 1 is -65520, wanted at most 65504/,
+  );
+  throws(() => file.readHalf("whole"), /Cannot read whole of .* as f32: it is I32/);
+});
+
 const one = (change: Record<string, unknown>) => ({
   t: { dtype: "F32", shape: [2], data_offsets: [0, 8], ...change },
 });

@@ -85,6 +85,33 @@ Deno.test("what a target leaves out has the published defaults", async () => {
   assert.deepEqual((await read({ ...LLAMA, eos_token_id: 5 })).eos, [5]);
 });
 
+Deno.test("a family's traits, scaled angles and a window are read", async () => {
+  const scaling = {
+    ...{ rope_type: "llama3", factor: 8, low_freq_factor: 1, high_freq_factor: 4 },
+    original_max_position_embeddings: 8192,
+  };
+  const config = await read({ ...LLAMA, attention_bias: true, rope_scaling: scaling });
+  assert.deepEqual(config.ropeScaling, {
+    ...{ type: "llama3", factor: 8, low: 1, high: 4, positions: 8192 },
+  });
+  assert.deepEqual([config.qkvBias, config.outBias, config.mlpBias], [true, true, undefined]);
+  const mistral = { ...LLAMA, architectures: ["MistralForCausalLM"], sliding_window: 256 };
+  const { family, positions } = await read(mistral);
+  assert.deepEqual([family, positions], ["mistral", 256]);
+});
+
+Deno.test("scaled angles survive being written and read as a draft's", async () => {
+  for (
+    const ropeScaling of [
+      { type: "linear", factor: 4 },
+      { type: "llama3", factor: 8, low: 1, high: 4, positions: 8192 },
+    ] as const
+  ) {
+    const config: DraftConfig = { ...tinyDraftConfig(), ropeScaling };
+    assert.deepEqual((await readAsDraft(draftConfigJson(config))).ropeScaling, ropeScaling);
+  }
+});
+
 const REFUSED: [name: string, changes: unknown, message: RegExp][] = [
   [
     "an unknown architecture",
@@ -103,12 +130,21 @@ const REFUSED: [name: string, changes: unknown, message: RegExp][] = [
     /4 is not a multiple of .* 3/,
   ],
   [
-    "scaled rotary positions",
+    "rotary positions scaled in a way that is not known",
+    { rope_scaling: { rope_type: "yarn", factor: 8 } },
+    /rope scaling is yarn, wanted default, linear or llama3/,
+  ],
+  [
+    "rotary positions scaled in a way that is not given",
     { rope_scaling: { factor: 8 } },
-    /rope_scaling is .*8.*, wanted none/,
+    /rope scaling is .*8.*, wanted default/,
+  ],
+  [
+    "scaled rotary positions without a factor",
+    { rope_parameters: { rope_type: "linear", rope_theta: 1e4 } },
+    /factor of its rope scaling is undefined, wanted a positive number/,
   ],
   ["another activation", { hidden_act: "gelu" }, /hidden_act is gelu, wanted silu/],
-  ["biases", { attention_bias: true }, /attention_bias or mlp_bias is true/],
 ];
 
 for (const [name, changes, message] of REFUSED) {

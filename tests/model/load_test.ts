@@ -3,11 +3,14 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { referenceBackend } from "../../lib/backend/reference.ts";
 import { sizeOf } from "../../lib/graph/node.ts";
+import { fromHalf, toHalf } from "../../lib/io/float16.ts";
 import { type TensorToWrite, writeSafetensors } from "../../lib/io/safetensors.ts";
 import type { TargetConfig } from "../../lib/model/config.ts";
 import { draftShapes } from "../../lib/model/draft.ts";
 import { targetMatrices, targetShapes } from "../../lib/model/llama.ts";
 import {
+  frozenType,
+  loadFrozen,
   loadTarget,
   placeDraft,
   readDraft,
@@ -112,6 +115,48 @@ Deno.test("a tied head is the embedding", async () => {
   assert.equal(shared["lm_head.weight"], shared["embed_tokens.weight"]);
   const untied = sharedHead(tinyTarget(backend), { backend });
   assert.notEqual(untied["lm_head.weight"], untied["embed_tokens.weight"]);
+});
+
+for (const tied of [false, true]) {
+  Deno.test(`embedding and head alone are those of the target, tied ${tied}, and halves of it`, async () => {
+    await using folder = await temporary();
+    await writeTarget(folder.path, { ...TINY, tied });
+    const whole = await loadTarget(folder.path, { backend }),
+      wanted = sharedHead(whole, { backend });
+    for (const half of [false, true]) {
+      const frozen = await loadFrozen(folder.path, { backend, half });
+      assert.equal(frozen.identity, whole.identity);
+      assert.equal(Object.keys(frozen.weights).length, tied ? 1 : 2);
+      assert.equal(frozenType(frozen), half ? "f16" : "f32");
+      for (const [name, { host, dtype }] of Object.entries(sharedHead(frozen, { backend }))) {
+        assert.equal(dtype, half ? "f16" : "f32");
+        const found = half ? fromHalf(host as Uint16Array) : host;
+        const values = wanted[name].host as Float32Array;
+        assert.deepEqual(found, half ? fromHalf(toHalf(values)) : values);
+      }
+    }
+  });
+}
+
+Deno.test("an embedding of another shape, and one too large for f16, are refused", async () => {
+  await using folder = await temporary();
+  const edit = (name: string, data: Float32Array, shape: number[]) =>
+    writeTarget(folder.path, TINY, { edit: (t) => ({ ...t, [name]: { data, shape } }) });
+  const { vocabulary: v, width: d } = TINY;
+  await edit("model.embed_tokens.weight", new Float32Array(v * d), [d, v]);
+  await assert.rejects(
+    () => loadFrozen(folder.path, { backend }),
+    /model\.embed_tokens\.weight is \[32,24\], config\.json wants \[24,32\]/,
+  );
+  await edit("lm_head.weight", new Float32Array(v * d).fill(1e5), [v, d]);
+  assert.equal(
+    (await loadFrozen(folder.path, { backend })).weights["lm_head.weight"].host![0],
+    1e5,
+  );
+  await assert.rejects(
+    () => loadFrozen(folder.path, { backend, half: true }),
+    /Cannot read lm_head\.weight of .* as f16: element 0 is 100000, wanted at most 65504/,
+  );
 });
 
 Deno.test("identity follows the weights, not the folder", async () => {

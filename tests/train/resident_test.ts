@@ -41,14 +41,14 @@ Deno.test("two batches accumulated make the update of their mean gradient", asyn
   for (const i of [0, 1]) {
     await withRun({}, async ({ resident, state, batches }) => {
       await resident.update(each([batches[i]]), RATE);
-      moments.push(first(resident.copyTo(state)).slice());
+      moments.push(first(await resident.copyTo(state)).slice());
     });
   }
   await withRun({ accumulate: 2 }, async ({ resident, state, batches }) => {
     const { results, gradientNorm } = await resident.update(each(batches), RATE);
     assert.equal(results.length, 2);
     assert.ok(gradientNorm > 0);
-    const found = first(resident.copyTo(state));
+    const found = first(await resident.copyTo(state));
     const largest = Math.max(...found.map(Math.abs));
     found.forEach((m, i) => {
       // A first moment begins as a tenth of the gradient: the mean of both is the moment of the mean.
@@ -66,7 +66,7 @@ Deno.test("the norm is limited as a whole, and reported as it was", async () => 
   for (const clipNorm of [0, 0.01, 1e6]) {
     await withRun({ clipNorm }, async ({ resident, state, batches }) => {
       const { gradientNorm: norm } = await resident.update(each([batches[0]]), RATE);
-      found.push({ norm, moment: first(resident.copyTo(state)) });
+      found.push({ norm, moment: first(await resident.copyTo(state)) });
     });
   }
   const [free, limited, loose] = found, shrink = 0.01 / free.norm;
@@ -82,7 +82,7 @@ Deno.test("the running mean follows its formula and is what validation and the k
   withRun({ average: 0.9 }, async ({ resident, state, batches }) => {
     const name = "fc.fc.weight", before = state.parameters[name].slice();
     await resident.update(each([batches[0]]), RATE);
-    resident.copyTo(state);
+    await resident.copyTo(state);
     const now = state.parameters[name], mean = state.optimizer[`average.${name}`];
     // Early on the mean is quicker than its decay: the share of the old value is (1 + n) / (10 + n).
     const old = Math.min(0.9, 2 / 11);

@@ -2,7 +2,14 @@
  * The CPU backend: Programs lowered to ONNX and run by ONNX Runtime. Tensors are host memory; updates are
  * written in place where that is safe and into a second buffer otherwise. Lowering is in `lower.ts`.
  */
-import type { HostArray, Node, Shape } from "../../graph/node.ts";
+import {
+  dtypeOf,
+  type HostArray,
+  type Node,
+  type Shape,
+  sizeOf,
+  zeroArray,
+} from "../../graph/node.ts";
 import type { Program } from "../../graph/program.ts";
 import {
   type Backend,
@@ -79,17 +86,10 @@ export async function openOnnxBackend(
   options: { runner?: RunnerName; threads?: number } = {},
 ): Promise<OnnxBackend> {
   const runtime = await openRuntime(options);
-  const tensor = (data: HostArray, shape: Shape) => {
-    const type = data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u8";
-    return new OnnxTensor(runtime, runtime.value(data, shape, type), shape);
-  };
+  const tensor = (data: HostArray, shape: Shape) =>
+    new OnnxTensor(runtime, runtime.value(data, shape, dtypeOf(data)), shape);
   const allocate = ({ shape, dtype }: Node) => {
-    const size = shape.reduce((a, b) => a * b, 1);
-    const data = dtype === "f32"
-      ? new Float32Array(size)
-      : dtype === "i32"
-      ? new Int32Array(size)
-      : new Uint8Array(size);
+    const data = zeroArray(dtype, sizeOf(shape));
     return new OnnxTensor(runtime, runtime.value(data, shape, dtype), shape);
   };
 
@@ -141,9 +141,11 @@ export async function openOnnxBackend(
 
   return {
     name: `onnx (${runtime.name})`,
+    hostVisible: true,
     runner: runtime.name,
     version: runtime.version,
     tensor,
+    shared: tensor,
     compile,
     [Symbol.dispose]: () => runtime[Symbol.dispose](),
   };

@@ -6,26 +6,17 @@
 import { expand, isComposite } from "../../graph/composites.ts";
 import {
   type CompositeName,
-  type HostArray,
   isOp,
   type Node,
   type OpAttrs,
   type PrimitiveName,
-  type Shape,
   sizeOf,
+  zeroArray,
 } from "../../graph/node.ts";
 import type { Program } from "../../graph/program.ts";
-import type {
-  OnnxAttribute,
-  OnnxInitializer,
-  OnnxModel,
-  OnnxNode,
-  OnnxValueInfo,
-} from "./protobuf.ts";
-import type { OrtType } from "./runtime.ts";
+import { Emitter, MICROSOFT } from "./emitter.ts";
+import { ONNX_TYPE, type OnnxModel, type OnnxNode, type OnnxValueInfo } from "./protobuf.ts";
 
-const MICROSOFT = "com.microsoft";
-type Attributes = Record<string, OnnxAttribute>;
 type Rule<O extends keyof OpAttrs> = (node: Node<O>, inputs: string[], emit: Emitter) => string;
 type CompositeRule<O extends CompositeName> = (
   node: Node<O>,
@@ -33,78 +24,6 @@ type CompositeRule<O extends CompositeName> = (
   emit: Emitter,
 ) => string[];
 
-/** Collects ONNX nodes and initialisers while the table is walked. */
-class Emitter {
-  /** @param standard Operators of the ONNX standard only, for other runtimes than ONNX Runtime. */
-  constructor(readonly standard: boolean) {}
-
-  readonly nodes: OnnxNode[] = [];
-  readonly initializers: OnnxInitializer[] = [];
-  #count = 0;
-  #numbers = new Map<string, string>();
-
-  fresh(): string {
-    return `v${this.#count++}`;
-  }
-
-  op(
-    type: string,
-    inputs: string[],
-    { attrs = {}, domain = "", results = 1 }: {
-      attrs?: Attributes;
-      domain?: string;
-      results?: number;
-    } = {},
-  ): string[] {
-    const outputs = Array.from({ length: results }, () => this.fresh());
-    this.nodes.push({ op: type, inputs, outputs, attributes: attrs, domain });
-    return outputs;
-  }
-
-  one(type: string, inputs: string[], attrs: Attributes = {}, domain = ""): string {
-    return this.op(type, inputs, { attrs, domain })[0];
-  }
-
-  initializer(type: OrtType, data: HostArray | BigInt64Array, shape: Shape): string {
-    const name = this.fresh();
-    this.initializers.push({ name, type, shape, data });
-    return name;
-  }
-
-  /** Integers as an i64 vector: axes, shapes, perms. The same ones are written once. */
-  integers(values: readonly number[]): string {
-    const key = `i64 ${values}`;
-    let name = this.#numbers.get(key);
-    if (name === undefined) {
-      name = this.initializer("i64", BigInt64Array.from(values.map(BigInt)), [values.length]);
-      this.#numbers.set(key, name);
-    }
-    return name;
-  }
-
-  /** An i64 scalar: an index. */
-  scalar(value: number): string {
-    const key = `i64 scalar ${value}`;
-    let name = this.#numbers.get(key);
-    if (name === undefined) {
-      name = this.initializer("i64", BigInt64Array.of(BigInt(value)), []);
-      this.#numbers.set(key, name);
-    }
-    return name;
-  }
-
-  number(value: number): string {
-    const key = `f32 ${value}`;
-    let name = this.#numbers.get(key);
-    if (name === undefined) {
-      name = this.initializer("f32", Float32Array.of(value), []);
-      this.#numbers.set(key, name);
-    }
-    return name;
-  }
-}
-
-const TYPE_CODE = { f32: 1, u8: 2, i32: 6, i64: 7, bool: 9 } as const;
 const UNARY = {
   neg: "Neg",
   exp: "Exp",
@@ -130,15 +49,14 @@ const primitives: { [O in PrimitiveName]: Rule<O> } = {
   constant: (n, _, e) => e.initializer(n.dtype, n.attrs.data, n.shape),
   fill: (n, _, e) => {
     if (n.shape.length === 0 && n.dtype === "f32") return e.number(n.attrs.value);
-    const make = { f32: Float32Array, i32: Int32Array, u8: Uint8Array, bool: Uint8Array }[n.dtype];
-    const one = e.initializer(n.dtype, make.of(n.attrs.value), []);
+    const one = e.initializer(n.dtype, zeroArray(n.dtype, 1).fill(n.attrs.value), []);
     return n.shape.length === 0 ? one : e.one("Expand", [one, e.integers(n.shape)]);
   },
   unary: (n, xs, e) => e.one(UNARY[n.attrs.fn], xs),
   binary: (n, xs, e) => e.one(BINARY[n.attrs.fn], xs),
   compare: (n, xs, e) => e.one(COMPARE[n.attrs.fn], xs),
   where: (_, xs, e) => e.one("Where", xs),
-  cast: (n, xs, e) => e.one("Cast", xs, { to: { int: TYPE_CODE[n.attrs.to] } }),
+  cast: (n, xs, e) => e.one("Cast", xs, { to: { int: ONNX_TYPE[n.attrs.to] } }),
   detach: (_, [x]) => x,
   reduce: (n, [x], e) => {
     const { fn, axes, keep } = n.attrs;
@@ -175,7 +93,7 @@ const primitives: { [O in PrimitiveName]: Rule<O> } = {
   scatterAdd: (n, [ids, values], e) => {
     const count = sizeOf(n.inputs[0].shape), width = n.shape.slice(1);
     const zero = e.one("Expand", [e.number(0), e.integers(n.shape)]);
-    const wide = e.one("Cast", [ids], { to: { int: TYPE_CODE.i64 } });
+    const wide = e.one("Cast", [ids], { to: { int: ONNX_TYPE.i64 } });
     const rows = e.one("Reshape", [wide, e.integers([count, 1])]);
     const flat = e.one("Reshape", [values, e.integers([count, ...width])]);
     return e.one("ScatterND", [zero, rows, flat], { reduction: { string: "add" } });
@@ -185,9 +103,41 @@ const primitives: { [O in PrimitiveName]: Rule<O> } = {
       attrs: { axis: { int: -1 } },
       results: 2,
     });
-    return e.one("Cast", [at], { to: { int: TYPE_CODE.i32 } });
+    return e.one("Cast", [at], { to: { int: ONNX_TYPE.i32 } });
   },
 };
+
+/** Elements of a stored f16 matrix that are in f32 at a time: 16 MB, the least memory of the sizes tried. */
+const HALF_BLOCK = 2 ** 22;
+
+/**
+ * x times a matrix stored in f16, block by block of its rows, each cast to f32 when x is there and freed behind its
+ * product. ONNX Runtime would share one cast among all products of a step, and hold it to the end: so the rows of a
+ * block begin at a number made of x, which is always the same and which it cannot know.
+ */
+function halfProduct(
+  { inputs, attrs: { transB } }: Node<"halfMatmul">,
+  [x, w]: string[],
+  e: Emitter,
+): string {
+  const [outer, inner] = inputs[1].shape, size = Math.max(1, Math.floor(HALF_BLOCK / inner));
+  const one = e.one("Slice", [x, e.integers([0, 0]), e.integers([1, 1]), e.integers([0, 1])]);
+  const less = e.one("Less", [e.one("Reshape", [one, e.integers([1])]), e.number(0)]);
+  const bit = e.one("Cast", [less], { to: { int: ONNX_TYPE.i64 } });
+  const zero = e.one("Mul", [bit, e.integers([0])]);
+  const products: string[] = [];
+  for (let start = 0; start < outer; start += size) {
+    const end = Math.min(start + size, outer), rows = [e.integers([end]), e.integers([0])];
+    const stored = e.one("Slice", [w, e.one("Add", [zero, e.integers([start])]), ...rows]);
+    const block = e.one("Cast", [stored], { to: { int: ONNX_TYPE.f32 } });
+    const part = transB || size >= outer
+      ? x
+      : e.one("Slice", [x, e.integers([start]), e.integers([end]), e.integers([1])]);
+    const sum = transB ? [] : products.splice(0);
+    products.push(e.one("Gemm", [part, block, ...sum], { transB: { int: transB ? 1 : 0 } }));
+  }
+  return products.length === 1 ? products[0] : e.one("Concat", products, { axis: { int: 1 } });
+}
 
 /** Composites that ONNX Runtime computes better than their expansion. */
 const natives: { [O in CompositeName]?: CompositeRule<O> } = {
@@ -237,12 +187,13 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
       accuracy_level: { int: 4 },
     }, MICROSOFT),
   ],
+  halfMatmul: (n, [x, w], e) => [halfProduct(n, [x, w], e)],
   treeAttention: (n, [qkv, keys, values, length, positions, bias, cos, sin], e) => {
     const [, t] = n.inputs[0].shape, [, , capacity, k] = n.inputs[1].shape;
     // GroupQueryAttention counts to the last row it will hold: length + T - 1.
     const lastRow = e.one("Add", [length, e.initializer("i32", Int32Array.of(t - 1), [1])]);
     const total = e.initializer("i32", Int32Array.of(capacity), [1]);
-    const at = e.one("Cast", [positions], { to: { int: TYPE_CODE.i64 } });
+    const at = e.one("Cast", [positions], { to: { int: ONNX_TYPE.i64 } });
     const inputs = [qkv, "", "", keys, values, lastRow, total, cos, sin, at, bias];
     return e.op("GroupQueryAttention", inputs, {
       attrs: {

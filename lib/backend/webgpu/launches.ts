@@ -1,0 +1,219 @@
+/**
+ * Which kernel computes each op that is not read through: one table row an op, primitives and the composites that
+ * have a kernel of their own. A row decides which operands become memory first and declares the functions that the
+ * kernel's page asks for. Every other composite runs as its expansion. Next on the walk: `plan.ts`.
+ */
+import {
+  type CompositeName,
+  type Node,
+  type OpAttrs,
+  type PrimitiveName,
+  sizeOf,
+} from "../../graph/node.ts";
+import { reduceKernel } from "../../../kernels/fold.ts";
+import { adamwKernel, cacheRowsKernel, treeAttentionKernel } from "../../../kernels/in_place.ts";
+import {
+  crossEntropyKernel,
+  rmsNormKernel,
+  scatterAddKernel,
+  softmaxKernel,
+  topKKernel,
+} from "../../../kernels/rows.ts";
+import type { Lowering } from "./lower.ts";
+import { launchProduct } from "./product.ts";
+import { type Bindings, type Expression, functionOf, type Slot } from "./writer.ts";
+
+type Launch<O extends keyof OpAttrs> = (
+  node: Node<O>,
+  inputs: readonly Expression[],
+  l: Lowering,
+) => Slot[];
+
+/** Element types of `put` in WGSL. */
+function putInto(slot: Slot, bindings: Bindings): string {
+  const type = slot.dtype === "i32" ? "i32" : "f32";
+  return `fn put(i: u32, v: ${type}) { ${bindings.name(slot, { writes: true })}[i] = v; }`;
+}
+
+/** A function over rows and places in them, of any leading shape. */
+const rowFunction = (name: string, x: Expression, bindings: Bindings) => {
+  const length = x.shape[x.shape.length - 1];
+  return functionOf(name, x, {
+    parameters: ["r", "i"],
+    bindings,
+    index: (w) => w.plus(w.times("r", length), "i"),
+  });
+};
+
+const flatFunction = (name: string, x: Expression, bindings: Bindings) =>
+  functionOf(name, x, { parameters: ["i"], bindings, index: () => "i" });
+
+const rowsOf = (x: Expression) => {
+  const length = x.shape[x.shape.length - 1] ?? 1;
+  return { rows: sizeOf(x.shape) / length, length };
+};
+
+function fold(n: Node<"reduce">, [x]: readonly Expression[], l: Lowering): Slot[] {
+  const { fn, axes } = n.attrs, shape = x.shape;
+  const kept = shape.map((_, i) => i).filter((i) => !axes.includes(i));
+  const outer = kept.map((i) => shape[i]), inner = axes.map((i) => shape[i]);
+  const out: Slot = { shape: n.shape, dtype: "f32", label: `${fn} over ${axes}` };
+  const kernel = reduceKernel({
+    ...{ count: sizeOf(outer), length: sizeOf(inner), fn },
+    along: axes.includes(shape.length - 1),
+  });
+  l.launch(kernel, (bindings) => [
+    functionOf("value", x, {
+      parameters: ["o", "r"],
+      bindings,
+      index: (w) => {
+        const o = w.split("o", outer), r = w.split("r", inner);
+        return shape.map((_, i) => axes.includes(i) ? r[axes.indexOf(i)] : o[kept.indexOf(i)]);
+      },
+    }),
+    putInto(out, bindings),
+  ]);
+  return [out];
+}
+
+function softmax(
+  n: Node<"softmax"> | Node<"logSoftmax">,
+  [given]: readonly Expression[],
+  l: Lowering,
+): Slot[] {
+  // The row is read three times.
+  const x = l.settled(given, { cost: 3, label: n.op });
+  const out: Slot = { shape: n.shape, dtype: "f32", label: n.op };
+  const kernel = softmaxKernel({ ...rowsOf(x), log: n.op === "logSoftmax" });
+  l.launch(kernel, (b) => [rowFunction("x_at", x, b), putInto(out, b)]);
+  return [out];
+}
+
+function attend(n: Node<"treeAttention">, inputs: readonly Expression[], l: Lowering): Slot[] {
+  const given = inputs.map((x) => l.inMemory(x, "attention"));
+  const [qkv, oldKeys, oldValues, length, positions, bias, cos, sin] = given;
+  const [batch, rows] = qkv.shape, [, , capacity, headSize] = oldKeys.shape;
+  const sizes = { batch, rows, capacity, headSize, ...n.attrs };
+  const keys = l.state(oldKeys, "keys"), values = l.state(oldValues, "values");
+  const shared = (bindings: Bindings) => {
+    const angle = (name: string, table: Expression) =>
+      functionOf(name, table, {
+        parameters: ["b", "t", "i"],
+        bindings,
+        index: (w) => {
+          const at = positions.at(w, ["b", "t"]);
+          return [w.bind(`u32(clamp(${at}, 0i, ${table.shape[0] - 1}i))`), "i"];
+        },
+      });
+    return [
+      functionOf("qkv", qkv, {
+        parameters: ["b", "t", "j"],
+        bindings,
+        index: () => ["b", "t", "j"],
+      }),
+      functionOf("length_at", length, { parameters: ["b"], bindings, index: () => ["b"] }),
+      angle("angle_cos", cos),
+      angle("angle_sin", sin),
+    ];
+  };
+  const put = (name: string, slot: Slot, bindings: Bindings) =>
+    `fn ${name}(i: u32, v: f32) { ${bindings.name(slot, { writes: true })}[i] = v; }`;
+  l.launch(cacheRowsKernel(sizes), (bindings) => [
+    ...shared(bindings),
+    put("put_key", keys, bindings),
+    put("put_value", values, bindings),
+  ]);
+  const context: Slot = { shape: n.shape, dtype: "f32", label: "context" };
+  l.launch(treeAttentionKernel(sizes), (bindings) => [
+    ...shared(bindings),
+    functionOf("bias_at", bias, {
+      parameters: ["t", "c"],
+      bindings,
+      index: () => ["0u", "0u", "t", "c"],
+    }),
+    ...[["key_at", keys], ["value_at", values]].map(([name, slot]) =>
+      `fn ${name}(i: u32) -> vec4f { return ${bindings.name(slot as Slot, { vectors: true })}[i]; }`
+    ),
+    putInto(context, bindings),
+  ]);
+  return [context, keys, values];
+}
+
+type Launched = "matmul" | "reduce" | "scatterAdd" | "topK";
+type Native = "softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAttention" | "adamw";
+
+/** Kernels by op. */
+export const launches: { [O in Launched | Native]: Launch<O> } = {
+  matmul: (n, inputs, l) => launchProduct(n, inputs, { l }),
+  reduce: fold,
+  scatterAdd: (n, [ids, values], l) => {
+    const count = sizeOf(ids.shape), width = sizeOf(n.shape.slice(1));
+    const out: Slot = { shape: n.shape, dtype: "f32", label: "scatterAdd" };
+    l.launch(scatterAddKernel({ rows: n.shape[0], count, width }), (bindings) => [
+      flatFunction("id_at", ids, bindings),
+      functionOf("value", values, {
+        parameters: ["i", "j"],
+        bindings,
+        index: (w) => w.plus(w.times("i", width), "j"),
+      }),
+      putInto(out, bindings),
+    ]);
+    return [out];
+  },
+  topK: (n, [given], l) => {
+    const x = l.settled(given, { cost: 0, label: "topK" });
+    const out: Slot = { shape: n.shape, dtype: "i32", label: "topK" };
+    const kernel = topKKernel({ ...rowsOf(x), k: n.attrs.k });
+    l.launch(kernel, (b) => [rowFunction("x_at", x, b), putInto(out, b)]);
+    return [out];
+  },
+  softmax,
+  logSoftmax: softmax,
+  rmsNorm: (n, inputs, l) => {
+    const [x, w] = inputs.map((input) => l.settled(input, { cost: 3, label: "rmsNorm" }));
+    const out: Slot = { shape: n.shape, dtype: "f32", label: "rmsNorm" };
+    const kernel = rmsNormKernel({ ...rowsOf(x), epsilon: n.attrs.epsilon });
+    l.launch(kernel, (bindings) => [
+      rowFunction("x_at", x, bindings),
+      flatFunction("w_at", w, bindings),
+      putInto(out, bindings),
+    ]);
+    return [out];
+  },
+  crossEntropy: (n, inputs, l) => {
+    const [x, p] = inputs.map((input) => l.settled(input, { cost: 3, label: "crossEntropy" }));
+    const out: Slot = { shape: n.shape, dtype: "f32", label: "crossEntropy" };
+    l.launch(crossEntropyKernel(rowsOf(x)), (bindings) => [
+      rowFunction("x_at", x, bindings),
+      rowFunction("p_at", p, bindings),
+      putInto(out, bindings),
+    ]);
+    return [out];
+  },
+  treeAttention: attend,
+  adamw: (n, [parameter, gradient, first, second, schedule], l) => {
+    const states = [parameter, first, second].map((x, i) => l.state(x, "pmv"[i]));
+    const [g] = l.fitting([gradient], "gradient");
+    const lean = g.slots.size + 4 > l.limits.bindings ? l.inMemory(g, "gradient") : g;
+    l.launch(adamwKernel({ ...n.attrs, count: sizeOf(n.shape) }), (bindings) => [
+      flatFunction("gradient", lean, bindings),
+      flatFunction("schedule_at", l.inMemory(schedule, "schedule"), bindings),
+      ...states.flatMap((slot, i) => {
+        const name = bindings.name(slot, { writes: true });
+        return [
+          `fn ${"pmv"[i]}_get(i: u32) -> f32 { return ${name}[i]; }`,
+          `fn ${"pmv"[i]}_put(i: u32, x: f32) { ${name}[i] = x; }`,
+        ];
+      }),
+    ]);
+    return states;
+  },
+};
+
+/** Is there a kernel for this composite? Heads of odd sizes are attended to by the expansion. */
+export function claims(n: Node): boolean {
+  if (n.op === "treeAttention") {
+    return n.inputs[1].shape[3] % 4 === 0 && n.inputs[1].shape[3] <= 256;
+  }
+  return (n.op as CompositeName | PrimitiveName) in launches;
+}

@@ -1,0 +1,204 @@
+/**
+ * Which calls of the kernels are timed: the shapes of a training step (1 layer, width 256, 1024 rows, vocabulary
+ * 4096) and of decoding (width 512). Each is a Program, so that what is timed is what runs. The peer's side of the
+ * same calls: `tests/peers/jax_js_kernels.ts`.
+ */
+import type { Backend } from "../backend/backend.ts";
+import {
+  adamw,
+  crossEntropy,
+  quantizedMatmul,
+  rmsNorm,
+  silu,
+  softmax,
+  treeAttention,
+} from "../graph/composites.ts";
+import { type DType, type HostArray, type Node, type Shape, sizeOf } from "../graph/node.ts";
+import * as ops from "../graph/ops.ts";
+import { type Program, program } from "../graph/program.ts";
+import { random } from "../random.ts";
+import { timeRepeated } from "./gpu_rates.ts";
+
+/** One call. */
+export interface KernelCase {
+  /** The kernel's page. */
+  kernel: string;
+  shape: string;
+  inputs: Record<string, { shape: Shape; dtype?: DType; below?: number }>;
+  build: (inputs: Record<string, Node>) => Program;
+  /** f32 operations, two for a multiplication that is added; 0 where bytes count. */
+  flops: number;
+  /** Bytes that must be read and written at least. */
+  bytes: number;
+  /** How often a training step does it; 0 for decoding. */
+  inStep: number;
+  /** What the peer is asked for. */
+  peer?: { op: string; transA?: boolean; transB?: boolean };
+}
+
+const y = (value: Node): Program => program({ y: value });
+const mb = (...shapes: Shape[]) => 4 * shapes.reduce((n, s) => n + sizeOf(s), 0);
+
+function product(
+  [m, k, n]: [number, number, number],
+  { transA = false, transB = false, inStep = 0 }: {
+    transA?: boolean;
+    transB?: boolean;
+    inStep?: number;
+  } = {},
+): KernelCase {
+  const a = transA ? [k, m] : [m, k], b = transB ? [n, k] : [k, n];
+  return {
+    kernel: m <= 8 ? "row_product" : "matmul",
+    shape: `${m} x ${k} x ${n} ${transA ? "t" : "n"}${transB ? "t" : "n"}`,
+    inputs: { a: { shape: a }, b: { shape: b } },
+    build: ({ a, b }) => y(ops.matmul(a, b, { transA, transB })),
+    flops: 2 * m * k * n,
+    bytes: mb(a, b, [m, n]),
+    inStep,
+    peer: { op: "matmul", transA, transB },
+  };
+}
+
+/** All calls that are timed. */
+export function kernelCases(): KernelCase[] {
+  const rows = [1024, 256], wide = [1024, 688], logits = [1024, 4096], scores = [4, 4, 256, 256];
+  const head = [4096, 256], heads = 8, kvHeads = 4, k = 64, capacity = 512, t = 8;
+  const cache = [1, kvHeads, capacity, k], qkv = [1, t, (heads + 2 * kvHeads) * k];
+  const scalar = (shape: Shape) => ({ shape, dtype: "i32" as const, below: 256 });
+  return [
+    product([1024, 256, 4096], { transB: true, inStep: 1 }),
+    product([1024, 4096, 256], { inStep: 1 }),
+    product([4096, 1024, 256], { transA: true, inStep: 1 }),
+    product([1024, 256, 688], { transB: true, inStep: 2 }),
+    product([1024, 688, 256], { transB: true, inStep: 3 }),
+    product([1024, 256, 256], { transB: true, inStep: 8 }),
+    product([256, 1024, 256], { transA: true, inStep: 4 }),
+    {
+      ...{ kernel: "softmax", shape: "4 x 4 x 256 x 256", inputs: { x: { shape: scores } } },
+      build: ({ x }) => y(softmax(x)),
+      ...{ flops: 0, bytes: mb(scores, scores), inStep: 1, peer: { op: "softmax" } },
+    },
+    {
+      ...{ kernel: "cross_entropy", shape: "1024 x 4096" },
+      inputs: { x: { shape: logits }, p: { shape: logits } },
+      build: ({ x, p }) => y(crossEntropy(x, p)),
+      ...{ flops: 0, bytes: mb(logits, logits), inStep: 1, peer: { op: "crossEntropy" } },
+    },
+    {
+      ...{ kernel: "rms_norm", shape: "1024 x 256" },
+      inputs: { x: { shape: rows }, w: { shape: [256] } },
+      build: ({ x, w }) => y(rmsNorm(x, w, { epsilon: 1e-5 })),
+      ...{ flops: 0, bytes: mb(rows, rows), inStep: 3, peer: { op: "rmsNorm" } },
+    },
+    {
+      ...{ kernel: "pointwise", shape: "silu(a) b, 1024 x 688" },
+      inputs: { a: { shape: wide }, b: { shape: wide } },
+      build: ({ a, b }) => y(ops.mul(silu(a), b)),
+      ...{ flops: 0, bytes: mb(wide, wide, wide), inStep: 3, peer: { op: "gated" } },
+    },
+    {
+      ...{ kernel: "reduce", shape: "sum of 1024 rows of 256", inputs: { x: { shape: rows } } },
+      build: ({ x }) => y(ops.sum(x, [0])),
+      ...{ flops: 0, bytes: mb(rows), inStep: 3, peer: { op: "sumRows" } },
+    },
+    {
+      ...{ kernel: "adamw", shape: "4096 x 256" },
+      inputs: {
+        ...{ p: { shape: head }, g: { shape: head }, m: { shape: head }, v: { shape: head } },
+        s: { shape: [3] },
+      },
+      build: ({ p, g, m, v, s }) => {
+        const step = adamw({ parameter: p, gradient: g, first: m, second: v, schedule: s }, {
+          ...{ beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0, clip: 0.5 },
+        });
+        return program({}, { updates: { p: step.parameter, m: step.first, v: step.second } });
+      },
+      ...{ flops: 0, bytes: 7 * mb(head), inStep: 1, peer: { op: "adamw" } },
+    },
+    product([1, 512, 4096], { transB: true }),
+    product([8, 512, 4096], { transB: true }),
+    {
+      ...{ kernel: "row_product", shape: "8 x 512 x 4096, 8 bits" },
+      inputs: {
+        x: { shape: [8, 512] },
+        w: { shape: [4096, 4, 128], dtype: "u8", below: 256 },
+        s: { shape: [4096, 4] },
+      },
+      build: ({ x, w, s }) => y(quantizedMatmul(x, w, s)),
+      ...{ flops: 2 * 8 * 512 * 4096, bytes: 4096 * 512 + mb([4096, 4]), inStep: 0 },
+    },
+    {
+      ...{ kernel: "tree_attention", shape: "8 rows, 8 heads of 64, 256 of 512 cached" },
+      inputs: {
+        ...{ qkv: { shape: qkv }, keys: { shape: cache }, values: { shape: cache } },
+        ...{ length: { ...scalar([1]), below: 257 }, positions: scalar([1, t]) },
+        ...{ bias: { shape: [1, 1, t, capacity] }, cos: { shape: [capacity, k / 2] } },
+        sin: { shape: [capacity, k / 2] },
+      },
+      build: (x) => {
+        const { context, keys, values } = treeAttention(
+          x as unknown as Parameters<typeof treeAttention>[0],
+          { heads, kvHeads },
+        );
+        return program({ context }, { updates: { keys, values } });
+      },
+      ...{ flops: 0, bytes: mb(cache, qkv), inStep: 0 },
+    },
+    {
+      ...{ kernel: "top_k", shape: "10 of 8 x 4096", inputs: { x: { shape: [8, 4096] } } },
+      build: ({ x }) => y(ops.topK(x, 10)),
+      ...{ flops: 0, bytes: mb([8, 4096]), inStep: 0 },
+    },
+  ];
+}
+
+/** Random data of an input. */
+export function dataFor(
+  name: string,
+  { shape, dtype = "f32", below = 2 }: { shape: Shape; dtype?: DType; below?: number },
+): HostArray {
+  const from = random(0, "kernels", name), length = sizeOf(shape);
+  if (dtype === "f32") return Float32Array.from({ length }, () => 0.1 + from.uniform());
+  const whole = { length };
+  return dtype === "i32"
+    ? Int32Array.from(whole, () => name === "length" ? below - 1 : from.integer(below))
+    : Uint8Array.from(whole, () => from.integer(below));
+}
+
+/** A call that is ready: `run` does it some times and waits once. */
+export async function openCase(
+  backend: Backend,
+  one: KernelCase,
+  { wait }: { wait: () => Promise<unknown> },
+): Promise<{ run: (times: number) => Promise<void> } & Disposable> {
+  using resources = new DisposableStack();
+  const nodes = Object.fromEntries(
+    Object.entries(one.inputs).map(([n, { shape, dtype }]) => [n, ops.input(n, shape, dtype)]),
+  );
+  const executable = resources.use(await backend.compile(one.build(nodes)));
+  const tensors = Object.fromEntries(
+    Object.entries(one.inputs).map(([name, given]) => [
+      name,
+      resources.use(backend.tensor(dataFor(name, given), given.shape)),
+    ]),
+  );
+  const opened = resources.move();
+  return {
+    async run(times) {
+      for (let i = 0; i < times; i++) await executable.run(tensors);
+      await wait();
+    },
+    [Symbol.dispose]: () => opened.dispose(),
+  };
+}
+
+/** Milliseconds of a call. */
+export async function timeCase(
+  backend: Backend,
+  one: KernelCase,
+  options: { wait: () => Promise<unknown>; enough?: number },
+): Promise<number> {
+  using opened = await openCase(backend, one, options);
+  return await timeRepeated((times) => opened.run(times), options);
+}

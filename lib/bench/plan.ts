@@ -1,0 +1,148 @@
+/**
+ * What a target and the training of its draft need, from `config.json` alone: bytes of weights, caches, activations,
+ * features and downloads, operations of a token and of an update. Programs are built, nothing is allocated. Whether it
+ * fits, and how long it takes, is said by `lib/cli/plan.ts`, which knows the machine.
+ */
+import { bytesOfValue, countFlops } from "../graph/count.ts";
+import { sizeOf } from "../graph/node.ts";
+import type { Program } from "../graph/program.ts";
+import type { DraftConfig, TargetConfig } from "../model/config.ts";
+import { countParameters } from "../model/draft.ts";
+import { targetMatrices, targetProgram, targetShapes } from "../model/llama.ts";
+import { quantBlock } from "../model/quantize.ts";
+import type { Recipe } from "../train/recipe.ts";
+import { optimizerShapes, trainingProgram } from "../train/step.ts";
+
+/** One thing that takes memory, in bytes. */
+export interface Need {
+  what: string;
+  bytes: number;
+}
+
+/** Parameters of a target. */
+export function countTarget(config: TargetConfig): number {
+  return Object.values(targetShapes(config)).reduce((n, shape) => n + sizeOf(shape), 0);
+}
+
+/** Bytes of a target's weights in memory. @throws when 8 bits are asked for and no block divides all rows. */
+export function weightBytes(config: TargetConfig, { bits }: { bits: 32 | 8 }): number {
+  if (bits === 32) return 4 * countTarget(config);
+  const matrices = targetMatrices(config), block = quantBlock(matrices);
+  if (block === 0) throw new Error("Cannot quantise a target whose rows are not multiples of 16");
+  const packed = Object.values(matrices).reduce((n, s) => n + sizeOf(s) * (1 + 4 / block), 0);
+  const rest = Object.entries(targetShapes(config)).filter(([name]) => !(name in matrices));
+  return packed + rest.reduce((n, [, shape]) => n + 4 * sizeOf(shape), 0);
+}
+
+/** Bytes of a target's keys and values for one sequence. */
+export function cacheBytes(
+  { layers, kvHeads, headSize }: Pick<TargetConfig, "layers" | "kvHeads" | "headSize">,
+  positions: number,
+): number {
+  return 4 * 2 * layers * kvHeads * headSize * positions;
+}
+
+/** Bytes of stored features of so many tokens: 16 bits a value, or 8 and a scale a row. */
+export function featureBytes(
+  tokens: number,
+  { width, storage = "f16" }: { width: number; storage?: "f16" | "i8" },
+): number {
+  return tokens * (storage === "f16" ? 2 * width : width + 4);
+}
+
+/** A stand-in for how many bytes a program's temporaries take, by whoever knows a backend. */
+export type TemporaryBytes = (program: Program) => number;
+
+/** Decoding: what must be in memory, and operations of a plain token and of a verification. */
+export interface DecodingPlan {
+  needs: Need[];
+  tokenFlops: number;
+  verifyFlops: number;
+  /** Bytes that one forward reads at least. */
+  readBytes: number;
+}
+
+/** Plans decoding over `context` positions, trees of `nodes`. */
+export function planDecoding(
+  config: TargetConfig,
+  { draft, bits, context, nodes, temporaries }: {
+    draft: DraftConfig;
+    bits: 32 | 8;
+    context: number;
+    nodes: number;
+    temporaries: TemporaryBytes;
+  },
+): DecodingPlan {
+  const eightBit = bits === 8, weights = weightBytes(config, { bits });
+  const program = (rows: number) =>
+    targetProgram(config, { rows, capacity: context + nodes, eightBit });
+  const verify = program(nodes), own = config.tied ? 0 : 4 * config.vocabulary * config.width;
+  const embedding = bits === 8 ? 4 * config.vocabulary * config.width : 0;
+  return {
+    needs: [
+      { what: `target weights, ${bits} bits`, bytes: weights },
+      { what: `target cache, ${context} positions`, bytes: cacheBytes(config, context + nodes) },
+      { what: "draft weights", bytes: 4 * countParameters(draft) },
+      { what: "draft cache", bytes: cacheBytes({ ...draft, layers: 1 }, context + nodes) },
+      { what: `activations, ${nodes} nodes`, bytes: temporaries(verify) },
+    ],
+    tokenFlops: countFlops(program(1)),
+    verifyFlops: countFlops(verify),
+    // Of the embedding a row a token is gathered; a tied one is the head too.
+    readBytes: weights - (config.tied && !eightBit ? 0 : Math.max(own, embedding)) +
+      cacheBytes(config, context),
+  };
+}
+
+/** Training: what must be in memory, and operations of an update. */
+export interface TrainingPlan {
+  needs: Need[];
+  flops: number;
+  parameters: number;
+}
+
+/** Plans one update of a draft over [batch, length] tokens. */
+export function planTraining(
+  { vocabulary, width, tied }: TargetConfig,
+  { draft, recipe, batch, length, frozen = "f32", temporaries }: {
+    draft: DraftConfig;
+    recipe: Recipe;
+    batch: number;
+    length: number;
+    frozen?: "f32" | "f16";
+    temporaries: TemporaryBytes;
+  },
+): TrainingPlan {
+  const program = trainingProgram(draft, { recipe, shape: { batch, length }, frozen });
+  const state = Object.values(optimizerShapes(draft, recipe))
+    .reduce((n, shape) => n + bytesOfValue({ shape, dtype: "f32" }), 0);
+  const matrices = (tied ? 1 : 2) * vocabulary * width;
+  return {
+    needs: [
+      { what: "draft parameters", bytes: 4 * countParameters(draft) },
+      { what: "optimiser state", bytes: state },
+      {
+        what: `embedding and LM head of the target, ${frozen}`,
+        bytes: matrices * (frozen === "f32" ? 4 : 2),
+      },
+      { what: `activations and gradients, ${batch} x ${length}`, bytes: temporaries(program) },
+    ],
+    flops: countFlops(program),
+    parameters: countParameters(draft),
+  };
+}
+
+/** The largest whole number from 1 to `most` for which `fits`, or 0; fitting must be a matter of size. */
+export function largest(most: number, fits: (n: number) => boolean): number {
+  let low = 0, high = most;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+/** Bytes in all. */
+export const totalBytes = (needs: readonly Need[]): number =>
+  needs.reduce((sum, { bytes }) => sum + bytes, 0);

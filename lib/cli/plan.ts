@@ -1,0 +1,177 @@
+/** `deno task plan`: what a target and its draft need in memory, on disk and in time, before anything is loaded. */
+import { existsSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type Device, openBackend } from "../backend/choose.ts";
+import { lower } from "../backend/webgpu/lower.ts";
+import { plan } from "../backend/webgpu/plan.ts";
+import { measureMachine } from "../bench/machine_rates.ts";
+import {
+  countTarget,
+  featureBytes,
+  largest,
+  type Need,
+  planDecoding,
+  planTraining,
+  totalBytes,
+} from "../bench/plan.ts";
+import type { Program } from "../graph/program.ts";
+import { readJson } from "../io/json.ts";
+import { readTargetConfig } from "../model/config.ts";
+import { formatTable } from "../report/table.ts";
+import { type Command, type Option, runCommand } from "./command.ts";
+import { DEVICE_OPTION } from "./decoding_options.ts";
+import { draftConfigOf, recipesOf, TRAINING_OPTIONS } from "./training_options.ts";
+
+/** ONNX Runtime keeps more than a program's values at a time: 1.2 to 2.5 times as much in `deno task bench memory`. */
+const CPU_POOL = 2;
+
+/** Bytes a value has in published files, by what `config.json` calls its type. */
+const FILE_BYTES: Record<string, number> = { float32: 4, float16: 2, bfloat16: 2 };
+
+const whole = (describe: string, value: number, minimum = 1) =>
+  ({ type: "integer", minimum, default: value, describe }) as const satisfies Option;
+
+const options = {
+  target: {
+    type: "string",
+    default: "data/target",
+    describe: "a folder with config.json, or that file; weights need not be there",
+  },
+  device: DEVICE_OPTION,
+  "target-bits": {
+    type: "string",
+    choices: ["32", "8"],
+    default: "32",
+    describe: "of its matrices",
+  },
+  context: whole("positions, prompt and reply together", 4096, 64),
+  nodes: whole("nodes of a tree", 60),
+  batch: whole("examples of an update", 1),
+  length: whole("tokens of an example", 2048, 8),
+  frozen: {
+    type: "string",
+    choices: ["f32", "f16"],
+    default: "f32",
+    describe: "embedding and LM head while training",
+  },
+  conversations: whole("of training data", 68000),
+  tokens: whole("of a conversation", 500),
+  memory: { type: "number", minimum: 0, describe: "GiB that may be used [what is free here]" },
+  ...TRAINING_OPTIONS,
+} as const satisfies Command<Record<string, Option>>["options"];
+
+const size = (bytes: number) =>
+  bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
+const time = (seconds: number) =>
+  seconds >= 1 ? `${seconds.toFixed(1)} s` : `${(1000 * seconds).toFixed(1)} ms`;
+
+await runCommand({
+  name: "plan",
+  summary: "say what decoding and training need in memory, on disk and in time, and what fits",
+  options,
+}, async (options, { say, result }) => {
+  const given = options.target;
+  const folder = existsSync(given) && statSync(given).isFile() ? dirname(given) : given;
+  const config = await readTargetConfig(folder), json = await readJson(join(folder, "config.json"));
+  const context = Math.min(options.context, config.positions);
+  const draft = draftConfigOf(options, { config, identity: "unknown", folder } as never);
+  const recipe = recipesOf(options).at(-1)!, bits = options["target-bits"] === "8" ? 8 : 32;
+  const { backend, kind, reason } = await openBackend(options.device as Device);
+  using resources = new DisposableStack();
+  resources.use(backend);
+  const rates = await measureMachine(backend);
+  const temporaries = (program: Program) =>
+    plan(lower(program, { bindings: 16 })).blocks.reduce((a, b) => a + b, 0) *
+    (kind === "cpu" ? CPU_POOL : 1);
+  const decoding = (positions: number) =>
+    planDecoding(config, {
+      ...{ draft, bits, context: positions, nodes: options.nodes, temporaries },
+    });
+  const training = (batch: number) =>
+    planTraining(config, {
+      ...{ draft, recipe, batch, length: options.length, temporaries },
+      frozen: options.frozen as "f32" | "f16",
+    });
+  const decode = decoding(context), train = training(options.batch);
+  const free = options.memory === undefined
+    ? kind === "cpu" ? Deno.systemMemoryInfo().available : undefined
+    : options.memory * 2 ** 30;
+  const parameters = countTarget(config),
+    type = String(json.dtype ?? json.torch_dtype ?? "float16");
+  const tokens = options.conversations * options.tokens, { width } = config;
+  say(
+    `${config.family}, ${(parameters / 1e9).toFixed(2)} B parameters; draft ${
+      (train.parameters / 1e9).toFixed(3)
+    } B; ${reason}`,
+  );
+  say(`download: ${size(parameters * (FILE_BYTES[type] ?? 2))} as ${type}\n`);
+  const table = (title: string, needs: readonly Need[]) =>
+    say(`${
+      formatTable([
+        [title, "bytes"],
+        ...needs.map(({ what, bytes }) => [what, size(bytes)]),
+        ["in all", size(totalBytes(needs))],
+      ])
+    }\n`);
+  const verdict = (needs: readonly Need[], most: string) =>
+    free === undefined
+      ? "WebGPU does not tell how much memory a card has: --memory GIB says it\n"
+      : totalBytes(needs) <= free
+      ? `fits into ${size(free)}; ${most}\n`
+      : `does not fit into ${size(free)}; ${most}\n`;
+  table("decoding", decode.needs);
+  const fitsAt = (positions: number) =>
+    free !== undefined && totalBytes(decoding(positions).needs) <= free;
+  const positions = free === undefined ? undefined : largest(config.positions, fitsAt);
+  say(
+    verdict(
+      decode.needs,
+      positions ? `the longest context that does: ${positions}` : "no context does",
+    ),
+  );
+  table(`training, ${recipe.passes} passes`, train.needs);
+  const fitsBatch = (n: number) => free !== undefined && totalBytes(training(n).needs) <= free;
+  const batch = free === undefined ? undefined : largest(8, fitsBatch);
+  const shape = `examples of ${options.length} tokens`;
+  say(
+    verdict(
+      train.needs,
+      batch ? `${batch === 8 ? "8 or more" : batch} ${shape} at a time do` : `no ${shape} do`,
+    ),
+  );
+  const features = featureBytes(tokens, { width });
+  const token = Math.max(
+    decode.readBytes / rates.bytesPerSecond,
+    decode.tokenFlops / rates.flopsPerSecond,
+  );
+  const verify = Math.max(token, decode.verifyFlops / rates.flopsPerSecond);
+  const update = train.flops / rates.flopsPerSecond;
+  say(formatTable([
+    ["on disk and in time", "", "from"],
+    [
+      `features of ${options.conversations} conversations of ${options.tokens} tokens`,
+      size(features),
+      "f16",
+    ],
+    [
+      "the same in 8 bits",
+      size(featureBytes(tokens, { width, storage: "i8" })),
+      "i8; --features online stores none",
+    ],
+    ["a plain token", time(token), `${(rates.bytesPerSecond / 1e9).toFixed(1)} GB/s measured here`],
+    [
+      `verifying ${options.nodes} nodes`,
+      time(verify),
+      `${(rates.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s measured here`,
+    ],
+    [`an update of ${options.batch} x ${options.length} tokens`, time(update), "the same"],
+  ]));
+  result({
+    parameters,
+    draft: train.parameters,
+    ...{ decoding: decode, training: train, rates, free },
+    largest: { context: positions, batch },
+    seconds: { token, verify, update },
+    features,
+  });
+});

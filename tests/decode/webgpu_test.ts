@@ -1,0 +1,37 @@
+/** Decoding on a device: the shipped target and draft say what they say on the CPU, and tau is the same. */
+import assert from "node:assert/strict";
+import type { Backend } from "../../lib/backend/backend.ts";
+import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
+import { takePrompts } from "../../lib/data/prompts.ts";
+import { generate, speculate } from "../../lib/decode/generate.ts";
+import { dynamicGrowth } from "../../lib/decode/growth.ts";
+import { TargetDecoder } from "../../lib/decode/target.ts";
+import { TreeDrafter } from "../../lib/decode/tree_drafter.ts";
+import { tau } from "../../lib/eval/metrics.ts";
+import { record } from "../../lib/eval/run.ts";
+import { loadTarget, readDraft } from "../../lib/model/load.ts";
+import { encodePrompt } from "../../lib/text/chat.ts";
+import { loadTokenizer } from "../../lib/text/tokenizer.ts";
+import { testOnWebGpu } from "../adapter.ts";
+
+async function decode(backend: Backend) {
+  const loaded = await loadTarget("data/target", { backend });
+  const tokenizer = await loadTokenizer("data/target");
+  const draft = await readDraft("data/draft", { target: loaded });
+  using target = new TargetDecoder(loaded, { backend });
+  const growth = dynamicGrowth({ depth: 4, width: 2, budget: 8 });
+  using drafter = new TreeDrafter(draft, { backend, target: loaded, growth, eightBit: false });
+  const [{ messages }] = takePrompts("evaluation", { count: 1 });
+  const prompt = encodePrompt(tokenizer, messages), maxTokens = 20;
+  const plain = await record(generate(target, prompt, { maxTokens }));
+  const drafted = await record(speculate(target, prompt, { drafter, maxTokens }));
+  return { plain: plain.tokens, drafted: drafted.tokens, tau: tau([drafted]).value };
+}
+
+testOnWebGpu("greedy text, plain and drafted, and tau are the CPU's", async (backend) => {
+  using cpu = await openOnnxBackend();
+  const wanted = await decode(cpu), found = await decode(backend);
+  assert.deepEqual(found.plain, wanted.plain);
+  assert.deepEqual(found.drafted, found.plain);
+  assert.equal(found.tau, wanted.tau);
+});
