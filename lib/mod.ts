@@ -141,6 +141,11 @@ export { generate, speculate } from "./decode/generate.ts";
 export { speculateAll } from "./decode/batch.ts";
 export { random } from "./random.ts";
 
+// Serving.
+export { Drafters } from "./serve/drafters.ts";
+export { type ChatModel, reply } from "./serve/reply.ts";
+export { type ChatServer, openChatServer } from "./serve/server.ts";
+
 // Evaluation and reports.
 export { evaluate, record } from "./eval/run.ts";
 export { decodePrompts, estimateTau, promptsOf } from "./eval/tau.ts";

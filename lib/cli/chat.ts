@@ -8,6 +8,7 @@ import { loadTarget, readDraft } from "../model/load.ts";
 import { Drafters, readTree } from "../serve/drafters.ts";
 import type { ChatModel } from "../serve/reply.ts";
 import { openChatServer } from "../serve/server.ts";
+import { encodePrompt } from "../text/chat.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { runCommand } from "./command.ts";
 import { DECODING_OPTIONS } from "./decoding_options.ts";
@@ -102,6 +103,8 @@ await runCommand({
     tokenizer: await loadTokenizer(options.target),
     drafters,
   };
+  // A tokenizer without a chat template is refused now, not at the first question.
+  encodePrompt(model.tokenizer, [{ role: "user", content: "Hello" }]);
   // The first question waits for no compiler.
   await drafters.of({ tree: options.tree, temperature: options.temperature });
   await decoder.prepare([1, 64]);

@@ -102,11 +102,14 @@ export class Sequence implements Disposable {
   }
 
   /** What the target said of a tree, node by node. Asked before the emitted tokens are taken. */
-  trace(tree: Tree, logits: Float32Array, { path }: Verdict): RoundTrace {
+  trace(tree: Tree, logits: Float32Array, { path, next }: Verdict): RoundTrace {
     const n = tree.tokens.length, choices: number[] = [], probabilities = new Array(n).fill(1);
+    const last = path.at(-1) ?? 0;
+    let extra = 0;
     for (let node = 0; node < n; node++) {
       const p = this.distribution(rowOf(logits, node, this.#p.length), pathTokens(tree, node));
       choices.push(argmax(p));
+      if (node === last) extra = Number(p[next].toPrecision(6));
       for (let child = node + 1; child < n; child++) {
         if (tree.parents[child] === node) probabilities[child] = p[tree.tokens[child]];
       }
@@ -119,6 +122,7 @@ export class Sequence implements Disposable {
       choices,
       probabilities,
       path: [...path],
+      extra,
     };
   }
 

@@ -32,6 +32,8 @@ export interface RoundTrace {
   probabilities: number[];
   /** Accepted nodes in order, the root not among them. */
   path: number[];
+  /** Its processed probability of the extra token, the one after the last accepted node. */
+  extra?: number;
 }
 
 /** One target forward after prefill: a plain token, or a tree drafted and verified. */

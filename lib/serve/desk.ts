@@ -75,7 +75,7 @@ export class Desk {
     return { events: events(), leave: () => turn[Symbol.dispose]() };
   }
 
-  /** Lets no request in any more. */
+  /** Lets no request in any more and turns away those that wait. */
   close(): void {
     this.#turns.close();
   }

@@ -31,7 +31,7 @@ export interface ChatServer extends AsyncDisposable {
   /** Where it listens, as an address to open. */
   readonly address: string;
   readonly desk: Desk;
-  /** Lets nobody in any more, lets replies finish, and resolves when the last has. */
+  /** Lets nobody in any more, turns away who waits, and resolves when the reply in work has ended. */
   close(): Promise<void>;
   /** Stops at once: replies are cut off. */
   kill(): Promise<void>;

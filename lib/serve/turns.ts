@@ -15,15 +15,24 @@ export class LineFull extends Error {
   }
 }
 
+const closed = () => new LineFull("The server is stopping", { retryAfter: 5, closed: true });
+
 /** A place in the line; dispose to leave it, with or without having had the turn. */
 export class Turn implements Disposable {
   #line: Turn[];
   #changed = Promise.withResolvers<void>();
   #leave: () => void;
+  #turnedAway = false;
 
   constructor(line: Turn[], leave: (turn: Turn) => void) {
     this.#line = line;
     this.#leave = () => leave(this);
+  }
+
+  /** The turn will not come. */
+  turnAway(): void {
+    this.#turnedAway = true;
+    this.move();
   }
 
   /** How many are before this one; 0 has the turn, -1 has left. */
@@ -37,13 +46,17 @@ export class Turn implements Disposable {
     this.#changed = Promise.withResolvers<void>();
   }
 
-  /** Yields the place at once and whenever it changes, until the turn has come; ends early when aborted. */
+  /**
+   * Yields the place at once and whenever it changes, until the turn has come; ends early when aborted.
+   * @throws {@link LineFull} when the line is closed before.
+   */
   async *places(signal?: AbortSignal): AsyncGenerator<number> {
     const stop = Promise.withResolvers<void>(), onAbort = () => stop.resolve();
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       for (let last = -1; !signal?.aborted;) {
         const { place } = this, changed = this.#changed.promise;
+        if (this.#turnedAway) throw closed();
         if (place !== last) yield place;
         if (place <= 0) return;
         last = place;
@@ -90,9 +103,7 @@ export class Turns {
   /** Takes a place at the end. @throws {@link LineFull} when there is none. */
   enter(): Turn {
     const retryAfter = Math.max(1, Math.ceil(this.#mean * (1 + this.waiting / 2) / 1000));
-    if (this.#closed) {
-      throw new LineFull("The server is stopping", { retryAfter: 5, closed: true });
-    }
+    if (this.#closed) throw closed();
     if (this.#line.length > this.most) {
       const message = `${this.waiting} requests wait already, wanted at most ${this.most}`;
       throw new LineFull(message, { retryAfter, closed: false });
@@ -116,8 +127,9 @@ export class Turns {
     for (const other of this.#line.slice(at)) other.move();
   }
 
-  /** Lets nobody in any more; those in the line keep their places. */
+  /** Lets nobody in any more and turns away those who wait; who has the turn keeps it. */
   close(): void {
     this.#closed = true;
+    for (const turn of this.#line.slice(1)) turn.turnAway();
   }
 }

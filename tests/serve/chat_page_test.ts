@@ -28,19 +28,24 @@ async function askFor(tab: Tab, text: string): Promise<void> {
   await tab.press("Enter");
 }
 
-Deno.test({ name: "the chat page in a browser", ignore: chromium === undefined }, async (t) => {
+const name = "the chat page in a browser" +
+  (chromium === undefined ? ": not run (no Chromium on the path, and CHROMIUM names none)" : "");
+
+Deno.test({ name, ignore: chromium === undefined }, async (t) => {
   const world = await openWorld(), { model, server: { desk, address } } = world;
   await using browser = await Browser.open(chromium!);
   const tab = await browser.tab(address);
   const wait = (holds: string) => tab.until(holds);
 
   await t.step("sends by Enter, streams, colours what was drafted and accepted", async () => {
+    model.slow(3);
     await tab.ask(set("max_tokens", 300));
     await askFor(tab, "What is <b>one</b> & one?");
     await wait(`document.querySelectorAll(".t").length > 20`);
     const early = await tab.ask<number>(`document.querySelectorAll(".t").length`);
     assert.equal(await tab.ask(`document.getElementById("stop").hidden`), false);
     await wait(DONE);
+    model.slow(0);
     assert.ok(await tab.ask<number>(`document.querySelectorAll(".t").length`) > early);
     assert.equal(
       await tab.ask(`document.querySelector(".user .text").textContent`),
@@ -258,6 +263,36 @@ Deno.test({ name: "the chat page in a browser", ignore: chromium === undefined }
     assert.equal(await tab.ask(`${ANSWERS}.length`), 0);
     await tab.click("#list li:last-child .title");
     assert.ok(await tab.ask<number>(`${ANSWERS}.length`) > 0);
+  });
+
+  await t.step(
+    "another chat can be opened while an answer comes: it is stopped and kept",
+    async () => {
+      const log = `document.getElementById("log").textContent`;
+      model.slow(20);
+      await tab.ask(set("max_tokens", 2000));
+      await tab.press("n", { alt: true });
+      await askFor(tab, "Left behind");
+      await wait(`${LAST}.querySelectorAll(".t").length > 5`);
+      await tab.click("#list li:last-child .title");
+      assert.doesNotMatch(await tab.ask<string>(log), /Left behind/);
+      await until(() => !desk.line.busy);
+      model.slow(0);
+      await wait(DONE);
+      await tab.click("#list li:first-child .title");
+      assert.match(await tab.ask<string>(log), /Left behind/);
+      assert.match(await tab.ask<string>(`${LAST}.querySelector(".end").textContent`), /stopped/);
+    },
+  );
+
+  await t.step("a question that the model cannot hold is refused in words", async () => {
+    await tab.press("n", { alt: true });
+    await askFor(tab, "word ".repeat(4000));
+    await wait(`!document.getElementById("banner").hidden && ${DONE}`);
+    const told = await tab.ask<string>(`document.getElementById("banner").textContent`);
+    assert.match(told, /the conversation has \d+ tokens, the model knows 2048 positions/);
+    assert.equal(await tab.ask(`${ANSWERS}.length`), 0);
+    tab.complaints.length = 0; // the browser's own word of the refusal
   });
 
   await t.step(

@@ -14,10 +14,10 @@ Deno.test("fifty clients: every answer arrives whole, nothing is held, the line 
   // Everything that is compiled once is compiled.
   await traffic(server.address, { ...load, clients: 4, ms: 800, model: "tiny" });
   const held = model.held();
-  const seen = await traffic(server.address, { ...load, ms: 6000, model: "tiny" });
+  const seen = await traffic(server.address, { ...load, ms: 4000, model: "tiny" });
   assert.deepEqual(seen.wrong, [], "answers that are not the greedy answer to their question");
   assert.deepEqual(seen.lost, [], "answers that broke off");
-  assert.ok(seen.answered > 50, `${seen.answered} answered`);
+  assert.ok(seen.answered > 20, `${seen.answered} answered`);
   assert.ok(seen.refused > 0 && seen.left > 0 && seen.longestLine > 8, JSON.stringify(seen));
   assert.ok(seen.longestLine <= 32);
   assert.deepEqual(server.desk.line, { busy: false, waiting: 0, most: 32 });

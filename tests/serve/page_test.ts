@@ -52,6 +52,9 @@ Deno.test("an answer's numbers are those of its trace", async () => {
       `${depth} ${draft} ${target}`,
     );
   }
+  for (const [, kind, , draft, target] of pieces.slice(1)) {
+    if (kind !== "a") assert.deepEqual([draft, target], [null, 1], "greedy: the target is certain");
+  }
   assert.equal(answers.treesOf(message.sides.speculative).length, rows.length - 2);
   assert.ok(message.sides.plain.pieces.every(([, kind]) => kind === "p"));
 });

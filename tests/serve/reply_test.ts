@@ -84,6 +84,18 @@ Deno.test("the rows are a trace, and every token in it has its text", async () =
   assert.equal(new Set(told).size, told.length);
 });
 
+Deno.test("rounds tell how likely the target's own token was", async () => {
+  using model = await tinyModel();
+  const sampling = { temperature: 1, topK: 8, topP: 1 };
+  const told: number[] = [];
+  for (const { row } of await collect(model, { sampling, trace: true, maxTokens: 60 })) {
+    if (row.type === "round") told.push(row.trace!.extra!);
+  }
+  // Drawn from eight tokens: possible ones, never certain, and not all alike.
+  assert.ok(told.length > 10 && told.every((p) => p > 0 && p < 1), told.join());
+  assert.ok(new Set(told).size > 5);
+});
+
 Deno.test("the same seed gives the same text, another one another", async () => {
   using model = await tinyModel();
   const sampling = { temperature: 1, topK: 0, topP: 1 },

@@ -136,14 +136,21 @@ Deno.test("places are told, also to OpenAI's clients, as comments", async () => 
   await first.body?.cancel().catch(() => {});
 });
 
-Deno.test("a closing server finishes what it has and lets nobody in", async () => {
+Deno.test("a closing server finishes the reply in work, and turns away who waits or comes", async () => {
   const world = await openWorld(), { post, server } = world;
   const streaming = await post("/v1/chat/completions", question("Hi", { stream: true }));
+  const waiting = [post("/api/chat", question("Hi")), post("/v1/chat/completions", question("Hi"))];
+  await until(() => server.desk.line.waiting === 2);
   server.desk.close();
   const late = await post("/v1/chat/completions", question("Hi"));
   assert.equal(late.status, 503);
   assert.ok(Number(late.headers.get("retry-after")) > 0);
   assert.equal((await late.json()).error.code, "stopping");
   assert.match(await streaming.text(), /data: \[DONE\]\n\n$/);
+  const [events, whole] = await Promise.all(waiting);
+  assert.match(await events.text(), /"type":"error".*The server is stopping/);
+  assert.equal(whole.status, 503);
+  assert.ok(Number(whole.headers.get("retry-after")) > 0);
+  await whole.body?.cancel();
   await world[Symbol.asyncDispose]();
 });

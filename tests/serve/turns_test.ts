@@ -68,14 +68,17 @@ Deno.test("an aborted wait ends; the turn itself is given back by its owner", as
   assert.deepEqual([heard, waiting.place], [[1], 1]);
 });
 
-Deno.test("a closed line lets nobody in and serves who is there", async () => {
+Deno.test("a closed line lets nobody in and turns away who waits, not who has the turn", async () => {
   const turns = new Turns(), first = turns.enter(), second = turns.enter();
+  const waits = listen(second),
+    isClosed = (cause: unknown) => cause instanceof LineFull && cause.closed;
+  await breathe();
   turns.close();
-  assert.throws(() => turns.enter(), (cause) => cause instanceof LineFull && cause.closed);
-  const { over } = listen(second);
-  first[Symbol.dispose]();
-  await over;
-  assert.equal(second.place, 0);
+  await assert.rejects(waits.over, isClosed);
+  assert.throws(() => turns.enter(), isClosed);
+  const has = listen(first);
+  await has.over;
+  assert.deepEqual([waits.heard, has.heard], [[1], [0]]);
 });
 
 Deno.test("a length that is none is refused", () => {

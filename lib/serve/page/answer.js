@@ -45,7 +45,7 @@ const round4 = (x) => x === null || !Number.isFinite(x) ? null : Number(x.toPrec
 function roundPieces({ accepted, trace, drafted, round }, texts) {
   return texts.map((text, i) => {
     if (i >= accepted || trace === undefined) {
-      return [text, drafted > 0 ? "x" : "p", i + 1, null, null, round];
+      return [text, drafted > 0 ? "x" : "p", i + 1, null, round4(trace?.extra ?? null), round];
     }
     const node = trace.path[i], parent = trace.parents[node];
     // A score of minus infinity is null in JSON.

@@ -62,8 +62,10 @@ export async function* fetchReply(request, { signal }) {
   const open = new Set(request.mode === "both" ? ["plain", "speculative"] : [request.mode]);
   let text = "";
   try {
-    for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
-      const { events, rest } = takeEvents(text + part);
+    // By hand: not every browser iterates over streams.
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      const { events, rest } = takeEvents(text + part.value);
       text = rest;
       for (const event of events) {
         if (event.type === "error") throw new Failure(event.error.message, { status: 500 });

@@ -72,7 +72,9 @@ export class Conversations {
 
   /** A new one, not yet kept. */
   make() {
-    return { id: crypto.randomUUID(), title: "New chat", changed: Date.now(), messages: [] };
+    // Not by randomUUID, which only secure addresses have.
+    const id = [...crypto.getRandomValues(new Uint32Array(4))].map((n) => n.toString(36)).join("");
+    return { id, title: "New chat", changed: Date.now(), messages: [] };
   }
 
   /** Keeps it; false when there is no room even after giving up older ones. */

@@ -48,10 +48,9 @@ function showList() {
       closePanels();
     };
     const remove = () => {
-      if (isOpen) stop();
       conversations.remove(id);
       if (isOpen) openConversation(conversations.make());
-      showList();
+      else showList();
     };
     return element(
       "li",
@@ -80,7 +79,10 @@ function showButtons() {
 const handlers = { onPick: (side, round) => rounds.goTo(side, round) };
 
 function openConversation(conversation) {
-  if (running !== undefined && running.conversation.id !== conversation.id) stop();
+  if (running !== undefined && running.conversation.id !== conversation.id) {
+    stop();
+    running = undefined;
+  }
   open = running?.conversation ?? conversation;
   views = showMessages(at("log"), open.messages, handlers);
   at("log").scrollTop = at("log").scrollHeight;
@@ -170,13 +172,12 @@ async function answer() {
   if (message.content === "" && message.sides === undefined) conversation.messages.pop();
   if (running === own) running = undefined;
   if (conversations.get(conversation.id) !== undefined) keepAs(conversation);
+  if (running === undefined) at("log").removeAttribute("aria-busy");
   if (open === conversation) {
-    views.at(-1)?.update();
     openAgain();
+    tell(failure === undefined ? (abort.signal.aborted ? "Stopped" : "Done") : "Failed");
+    if (failure !== undefined) warn(failure.message);
   }
-  at("log").removeAttribute("aria-busy");
-  tell(failure === undefined ? (abort.signal.aborted ? "Stopped" : "Done") : "Failed");
-  if (failure !== undefined && open === conversation) warn(failure.message);
   if (failure?.status === 0) waitForServer();
 }
 
@@ -274,16 +275,12 @@ at("ask").addEventListener("keydown", (event) => {
 at("stop").addEventListener("click", stop);
 at("regenerate").addEventListener("click", regenerate);
 function startNew() {
-  stop();
-  running = undefined;
   openConversation(conversations.make());
   closePanels();
   at("ask").focus();
 }
 at("new").addEventListener("click", startNew);
 at("clear").addEventListener("click", () => {
-  stop();
-  running = undefined;
   conversations.remove(open.id);
   openConversation(conversations.make());
 });

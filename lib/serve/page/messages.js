@@ -110,11 +110,11 @@ class SideView {
 /** What is told of a piece. */
 export function tellPiece([, kind, depth, draft, target, round]) {
   if (kind === "p" && round === 0) return "first token: from the prompt's forward";
-  if (kind === "p") return `round ${round}: the target's own, nothing was drafted`;
-  if (kind === "x") return `round ${round}, depth ${depth}: the target's own`;
+  const said = target === null ? "" : `, target ${target.toFixed(3)}`;
+  if (kind === "p") return `round ${round}: the target's own, nothing was drafted${said}`;
+  if (kind === "x") return `round ${round}, depth ${depth}: the target's own${said}`;
   const odds = draft === null ? "" : `, draft ${draft.toFixed(3)}`;
-  return `round ${round}, depth ${depth}: drafted and accepted${odds}` +
-    (target === null ? "" : `, target ${target.toFixed(3)}`);
+  return `round ${round}, depth ${depth}: drafted and accepted${odds}${said}`;
 }
 
 function showTip(token, piece) {
