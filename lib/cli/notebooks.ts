@@ -26,16 +26,13 @@ function notebooksOf(path: string): string[] {
   return names.map((name) => join(path, name));
 }
 
-/** `passes=2,prompts=4` by name. A comma within a value is written as `\\,`. */
-function parametersOf(given: string | undefined): Record<string, string> {
-  if (given === undefined) return {};
-  return Object.fromEntries(
-    given.split(/(?<!\\),/).map((pair) => {
-      const at = pair.indexOf("=");
-      if (at < 1) throw new Error(`--set has ${pair}, wanted NAME=VALUE, several with commas`);
-      return [pair.slice(0, at).trim(), pair.slice(at + 1).replaceAll("\\,", ",")];
-    }),
-  );
+/** `passes=2` by name. */
+function parametersOf(given: readonly string[]): Record<string, string> {
+  return Object.fromEntries(given.map((pair) => {
+    const at = pair.indexOf("=");
+    if (at < 1) throw new Error(`-p has ${pair}, wanted NAME=VALUE`);
+    return [pair.slice(0, at).trim(), pair.slice(at + 1)];
+  }));
 }
 
 async function run(
@@ -64,7 +61,12 @@ await runCommand({
       default: "notebooks",
       describe: "a notebook, or a folder of them",
     },
-    set: { type: "string", describe: "parameters, as in passes=2,prompts=4; those it has, each" },
+    parameter: {
+      type: "string",
+      many: true,
+      short: "p",
+      describe: "NAME=VALUE of a parameter, once for each",
+    },
     ci: { type: "boolean", describe: "set each notebook's parameter quick to true" },
     check: { type: "boolean", describe: "type-check and lint the cells, run nothing" },
     strip: { type: "boolean", describe: "remove all outputs, run nothing" },
@@ -74,7 +76,7 @@ await runCommand({
   },
 }, async (options, { say, result, signal }) => {
   const rows: { notebook: string; seconds?: number }[] = [];
-  const given = { ...parametersOf(options.set), ...(options.ci && { quick: "true" }) };
+  const given = { ...parametersOf(options.parameter), ...(options.ci && { quick: "true" }) };
   for (const path of notebooksOf(options.path)) {
     const read = await readNotebook(path);
     if (options.strip) {
