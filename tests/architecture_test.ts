@@ -284,8 +284,6 @@ const TESTED_ELSEWHERE: Record<string, string> = {
     ]),
   ),
   "lib/report/svg_marks.ts": "tests/report/svg_chart_test.ts",
-  "lib/report/svg_scale.ts": "tests/report/svg_chart_test.ts",
-  "lib/report/bundle.ts": "tests/report/show_test.ts",
   "lib/backend/webgpu/print.ts": "tests/backend/webgpu/lower_test.ts",
   "lib/notebook/zmtp.ts": "tests/notebook/run_test.ts",
   "lib/notebook/kernel.ts": "tests/notebook/run_test.ts",

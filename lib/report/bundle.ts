@@ -42,25 +42,28 @@ function short(value: unknown): unknown {
   }));
 }
 
-/** The figure for Plotly, with its title, as wide as its place. */
+/** A long title in two lines, broken after a comma or colon: Plotly cuts what is wider than a narrow page. */
+function titleLines(title: string, { most = 40 }: { most?: number } = {}): string[] {
+  if (title.length <= most) return [title];
+  const breaks = [...title.matchAll(/[,:] /g)].map(({ index }) => index + 2);
+  const at = breaks.findLast((i) => i <= most) ?? breaks[0];
+  return at === undefined ? [title] : [title.slice(0, at).trimEnd(), title.slice(at)];
+}
+
+/** The figure for Plotly, with its title above its legend, as wide as its place. */
 function plotlyJson({ title, data, layout }: Figure): Record<string, unknown> {
-  const { margin = {}, height = 320, legend = {} } = layout as Record<string, object>;
-  const above = layout.annotations === undefined ? 56 : 68;
+  const { margin = {}, height = 320 } = layout as Record<string, object>;
+  const lines = titleLines(title), more = 20 * (lines.length - 1);
+  const above = (layout.annotations === undefined ? 64 : 84) + more;
+  const top = { y: 1, yref: "container", yanchor: "top", pad: { t: 8, l: 4 } };
+  const text = { text: lines.map(escapeHtml).join("<br>"), font: { size: 15 } };
   return short({
     data,
     layout: {
       ...layout,
-      height: Number(height) + 40,
-      title: {
-        text: title,
-        x: 0,
-        xref: "container",
-        xanchor: "left",
-        font: { size: 15 },
-        pad: { l: 4 },
-      },
+      height: Number(height) + 48 + more,
+      title: { ...text, x: 0, xref: "container", xanchor: "left", ...top },
       margin: { ...margin, t: above },
-      legend,
     },
   }) as Record<string, unknown>;
 }

@@ -59,7 +59,8 @@ export function measuredCurves(
   },
 ): Figure {
   const places = [...new Set(rows.map((r) => r.at))].sort((a, b) => a - b);
-  const whole = !log && places.length < 15 && places.every(Number.isInteger);
+  const span = (places.at(-1) ?? 0) - (places[0] ?? 0);
+  const whole = !log && span < 15 && places.every(Number.isInteger);
   return {
     title,
     data: bySeries(rows).map(([name, own], i) => ({

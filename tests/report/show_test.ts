@@ -1,70 +1,73 @@
-/** What a cell is sent: one bundle a value, readable everywhere; Plotly's code once; figures that change in place. */
+/** Showing: the library comes once and does not stay, live figures change one output, sleep is the last act. */
 import assert from "node:assert/strict";
-import { type Bundle, bundleOf, type Showable } from "../../lib/report/bundle.ts";
+import type { Bundle } from "../../lib/report/bundle.ts";
 import { liveFigure, type Screen, show } from "../../lib/report/show.ts";
-import { misalignedByPass } from "../../lib/report/study_figures.ts";
+import { tauByBudget } from "../../lib/report/study_figures.ts";
 
-const figure = misalignedByPass([{ series: "a", at: 1, value: 0.1 }, {
-  series: "a",
-  at: 2,
-  value: 0.2,
-}]);
-const svg = '<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0"/></svg>';
+interface Shown {
+  bundle: Bundle;
+  place?: { display_id: string; update: boolean };
+}
 
-/** A front end that keeps what it is sent. */
-function recorder() {
-  const sent: { bundle: Bundle; id?: string; update?: boolean }[] = [];
-  const screen: Screen = {
+function screen(): Screen & { shown: Shown[] } {
+  const shown: Shown[] = [];
+  return {
+    shown,
     display: (bundle, place) => {
-      sent.push({ bundle, id: place?.display_id, update: place?.update });
+      shown.push({ bundle, place });
       return Promise.resolve();
     },
   };
-  return { sent, screen };
 }
+const figure = (value: number) => tauByBudget([{ series: "a", at: 1, value }]);
+const html = ({ bundle }: Shown) => `${bundle["text/html"]}`;
 
-Deno.test("figures, pictures, tables and texts each have a plain form and a picture or markup", () => {
-  const drawn = bundleOf(figure);
-  assert.ok("application/vnd.plotly.v1+json" in drawn, Object.keys(drawn).join());
-  assert.match(String(drawn["image/svg+xml"]), /^<svg[\s\S]*Misaligned tokens by pass/);
-  assert.match(String(drawn["text/plain"]), /series\s+pass/);
-  const kinds: [Showable, RegExp][] = [
-    [{ svg, text: "a tree" }, /a tree/],
-    [[["suite", "tau"], ["ours", 4.5]], /ours\s+4\.5/],
-    ["words", /words/],
-  ];
-  for (const [value, plain] of kinds) assert.match(String(bundleOf(value)["text/plain"]), plain);
-  assert.match(String(bundleOf([["a<b"], ["<i>"]])["text/html"]), /&lt;i&gt;/, "cells are texts");
+Deno.test("show: Plotly's code comes with the first figure and is taken out of it again", async () => {
+  const to = screen();
+  await show(figure(1), { screen: to });
+  await show(figure(2), { screen: to });
+  const [first, replaced, second] = to.shown;
+  assert.equal(to.shown.length, 3);
+  assert.ok(html(first).length > 1e6);
+  assert.ok(html(replaced).length < 2e4 && html(second).length < 2e4);
+  assert.equal(replaced.place?.update, true);
+  assert.equal(replaced.place?.display_id, first.place?.display_id);
+  assert.equal(second.place, undefined);
 });
 
-Deno.test("Plotly's code is sent with the first figure only, and not kept in the notebook", async () => {
-  const { sent, screen } = recorder();
-  await show(figure, { screen });
-  await show(figure, { screen });
-  const sizes = sent.map(({ bundle }) => JSON.stringify(bundle).length);
-  assert.ok(sizes[0] > 1e6, "the first brings the library");
-  assert.ok(
-    sent[1].update && sent[1].id === sent[0].id && sizes[1] < 1e5,
-    "and is replaced at once",
-  );
-  assert.equal(sent.length, 3);
-  assert.ok(sizes[2] < 1e5);
+Deno.test("show: tables need no library; the last act is a sleep", async () => {
+  const to = screen(), before = performance.now();
+  await show([["a"], [1]], { screen: to });
+  assert.ok(performance.now() - before >= 45);
+  assert.equal(to.shown.length, 1);
+  assert.equal(to.shown[0].place, undefined);
 });
 
-Deno.test("a live figure changes one output, as often as it is told to and at the end", async () => {
-  const { sent, screen } = recorder();
-  let made = 0;
+Deno.test("live figures: one output, drawn now and then, and at the end what came last", async () => {
+  const to = screen();
+  let drawn = 0;
   {
-    await using live = liveFigure({ every: 1e9, screen });
-    for (let i = 0; i < 5; i++) {
+    await using live = liveFigure({ every: 1e6, screen: to });
+    for (let i = 0; i < 50; i++) {
       await live.update(() => {
-        made++;
-        return `state ${i}`;
+        drawn++;
+        return [["step"], [i]];
       });
     }
-    assert.deepEqual(sent.map(({ bundle }) => bundle["text/plain"]), ["state 0"]);
+    assert.equal(drawn, 1);
   }
-  assert.deepEqual(sent.map(({ bundle }) => bundle["text/plain"]), ["state 0", "state 4"]);
-  assert.equal(made, 2, "states that nobody sees are not made");
-  assert.ok(sent[1].update && sent[1].id === sent[0].id);
+  assert.equal(drawn, 2);
+  const ids = new Set(to.shown.map((s) => s.place?.display_id));
+  assert.equal(ids.size, 1);
+  assert.deepEqual(to.shown.map((s) => s.place?.update), [false, true]);
+  assert.match(`${to.shown.at(-1)!.bundle["text/plain"]}`, /49/);
+});
+
+Deno.test("outside of a notebook the plain form is printed", async () => {
+  const script = 'import { show } from "./lib/report/show.ts"; await show([["a"], [7]]);';
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--no-check", script],
+    cwd: new URL("../..", import.meta.url),
+  }).output();
+  assert.equal(new TextDecoder().decode(stdout), "a\n-\n7\n");
 });

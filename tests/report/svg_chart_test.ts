@@ -1,59 +1,77 @@
-/** Charts without a browser: every kind of figure, its marks where the scale puts them, ticks that are round numbers. */
+/** Pictures of figures: every mark is there and inside, what is not known is refused. Marks, too. */
 import assert from "node:assert/strict";
 import type { Figure } from "../../lib/report/figures.ts";
-import { costCurves, intervalBars, measuredCurves } from "../../lib/report/study_figures.ts";
+import { layout } from "../../lib/report/figure_layout.ts";
 import { drawFigure } from "../../lib/report/svg_chart.ts";
-import { makeScale, tickStep, tickText } from "../../lib/report/svg_scale.ts";
-import { sizeMap } from "../../lib/report/sweep_page.ts";
+import { viridis } from "../../lib/report/svg_marks.ts";
 
-Deno.test("ticks are round, and texts have the digits that they need", () => {
-  assert.deepEqual([tickStep(10, 5), tickStep(1, 4), tickStep(7300, 6)], [2, 0.5, 2000]);
-  assert.equal(tickText(0.25, { step: 0.05, format: ".0%" }), "25%");
-  assert.equal(tickText(25_000, { step: 5000 }), "25k");
-  const scale = makeScale([0, 10], { axis: {}, from: 0, to: 100, padding: 0 });
-  assert.equal(scale.at(5), 50);
-  const log = makeScale([1, 100], { axis: { type: "log" }, from: 0, to: 100, padding: 0 });
-  assert.ok(Math.abs(log.at(10) - 50) < 1e-9);
-  assert.ok(Number.isNaN(log.at(0)), "0 has no place on a logarithmic axis");
+const figure = (data: Record<string, unknown>[], more: Record<string, unknown> = {}): Figure => ({
+  title: "A <title>",
+  data,
+  layout: { ...layout({ xaxis: {}, yaxis: {} }), ...more },
+  table: [],
+});
+const count = (svg: string, tag: string) => svg.split(`<${tag} `).length - 1;
+
+Deno.test("points and lines: one circle a point, a gap where there is no value", () => {
+  const svg = drawFigure(figure([{
+    type: "scatter",
+    mode: "lines+markers",
+    x: [1, 2, null, 4],
+    y: [1, 3, null, 2],
+  }]));
+  assert.equal(count(svg, "circle"), 3);
+  assert.match(svg, /aria-label="A &lt;title&gt;"/);
+  assert.ok(!svg.includes("NaN") && !svg.includes("undefined") && !svg.includes("Infinity"));
 });
 
-const curves = measuredCurves(
-  [1, 2, 3].map((at) => ({
-    series: "a & b",
-    at,
-    value: at / 2,
-    interval: [at / 2 - 0.1, at] as const,
-  })),
-  { title: "A <curve>", x: "pass", y: "tau" },
-);
-const FIGURES: Record<string, Figure> = {
-  curves,
-  log: costCurves({ read: [[1, 2], [8, 3]], expand: [[1, 1], [4, 2]], verify: [[1, 5], [64, 40]] }),
-  bars: intervalBars(
-    [{ name: "x", value: 1, interval: [0.5, 1.5] }, { name: "y", value: 2, interval: [1.8, 2.2] }],
-    { title: "bars", values: "tau", reference: 1 },
-  ),
-  map: sizeMap(
-    [{ depth: 2, width: 1, budget: 4, tau: 1.5, tokensPerSecond: 10 }, {
-      ...{ depth: 3, width: 1, budget: 8, tau: 2.5, tokensPerSecond: 20 },
-    }],
-    { title: "map", value: (r) => r.tau },
-  ),
-};
-
-Deno.test("every kind of figure is drawn, texts escaped, no place without a number", () => {
-  for (const [name, figure] of Object.entries(FIGURES)) {
-    const svg = drawFigure(figure, { width: 500 });
-    assert.match(svg, /^<svg [^>]*width="500"/, name);
-    assert.ok(svg.endsWith("</svg>") && !/NaN|undefined|Infinity/.test(svg), `${name}: ${svg}`);
-    assert.equal((svg.match(/<g[ >]/g) ?? []).length, (svg.match(/<\/g>/g) ?? []).length, name);
-  }
-  const svg = drawFigure(curves);
-  assert.ok(svg.includes("A &lt;curve&gt;") && !svg.includes("A <curve>"));
+Deno.test("everything lies inside the picture", () => {
+  const svg = drawFigure(
+    figure([{ type: "scatter", mode: "markers", x: [-5, 1e4], y: [1e-3, 9] }]),
+    { width: 400 },
+  );
+  const places = [...svg.matchAll(/c([xy])="([-\d.]+)"/g)].map(([, , v]) => Number(v));
+  assert.equal(places.length, 4);
+  for (const at of places) assert.ok(at >= 0 && at <= 400, `${at}`);
 });
 
-Deno.test("an interval that holds the reference is grey, others are not", () => {
-  const colors = (FIGURES.bars.data[0].marker as { color: string[] }).color;
-  assert.equal(colors[0], "#999999");
-  assert.notEqual(colors[1], "#999999");
+Deno.test("bars: lengths in proportion; stacked ones begin where the others end", () => {
+  const bar = (x: number[], name: string) => ({ type: "bar", orientation: "h", name, x, y: ["a"] });
+  const svg = drawFigure(
+    figure([bar([2], "one"), bar([4], "two")], { barmode: "stack", showlegend: false }),
+  );
+  const rects = [
+    ...svg.matchAll(/<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" height="[\d.]+" fill/g),
+  ]
+    .map(([, x, width]) => ({ x: Number(x), width: Number(width) }));
+  assert.equal(rects.length, 2);
+  assert.ok(Math.abs(rects[1].width - 2 * rects[0].width) < 0.3);
+  assert.ok(Math.abs(rects[1].x - (rects[0].x + rects[0].width)) < 0.2);
+});
+
+Deno.test("whiskers are drawn where there are intervals", () => {
+  const error_y = { array: [0.5], arrayminus: [0.25] };
+  const trace = { type: "scatter", mode: "markers", x: [1], y: [2], error_y };
+  const whisker = /M[\d.]+ [\d.]+V[\d.]+M[\d.]+ [\d.]+h8M/;
+  assert.match(drawFigure(figure([trace])), whisker);
+  assert.doesNotMatch(drawFigure(figure([{ ...trace, error_y: undefined }])), whisker);
+});
+
+Deno.test("a map has a cell for each value and none for what is missing", () => {
+  const z = [[1, null], [3, 4]];
+  const svg = drawFigure(figure([{ type: "heatmap", x: ["2", "4"], y: ["1", "2"], z }]));
+  assert.equal([...svg.matchAll(/fill="rgb\([\d,]+\)"/g)].length, 3 + 24); // 24 in the bar beside it
+});
+
+Deno.test("colours of a map: dark to light, with ink that is read on them", () => {
+  assert.deepEqual(viridis(0), { fill: "rgb(68,1,84)", ink: "#fff" });
+  assert.deepEqual(viridis(1), { fill: "rgb(253,231,37)", ink: "#000" });
+});
+
+Deno.test("other kinds of traces are refused by name", () => {
+  assert.throws(() => drawFigure(figure([{ type: "pie" }])), /type pie: wanted scatter, bar or/);
+});
+
+Deno.test("a figure without traces is an empty frame", () => {
+  assert.match(drawFigure(figure([])), /^<svg .*<\/svg>$/s);
 });
