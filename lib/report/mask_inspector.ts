@@ -26,7 +26,9 @@ export interface InspectedExample {
 const TRAINED = "#0072B2", DROPPED = "#E69F00", MISSED = "#D55E00", GREY = "#7a7a7a";
 
 /** Share of the trainable rows that each pass trains and misses. */
-export function inspectedShares({ trainable, passes }: InspectedExample) {
+export function inspectedShares(
+  { trainable, passes }: InspectedExample,
+): { kept: number; misaligned: number }[] {
   const rows = trainable.flatMap((is, row) => is ? [row] : []);
   const share = (holds: (row: number) => boolean) =>
     rows.filter(holds).length / Math.max(1, rows.length);
