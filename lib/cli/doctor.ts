@@ -1,20 +1,11 @@
 /** `deno task doctor`: what this machine offers, what `--device auto` would use, and why. */
 import { openBackend } from "../backend/choose.ts";
 import { openOnnxBackend } from "../backend/onnx/backend.ts";
-import { describeAdapter, probeFeatures } from "../backend/webgpu/device.ts";
+import { describeAdapter, LIMITS, probeFeatures } from "../backend/webgpu/device.ts";
 import { lookForGpu } from "../backend/choose.ts";
 import { readEnvironment } from "../report/environment.ts";
 import { formatTable } from "../report/table.ts";
 import { runCommand } from "./command.ts";
-
-/** Limits that decide what fits. */
-const SHOWN = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-] as const;
 
 await runCommand({
   name: "doctor",
@@ -29,7 +20,7 @@ await runCommand({
   const gpu = adapter === undefined ? undefined : {
     adapter: describeAdapter(adapter),
     software,
-    limits: Object.fromEntries(SHOWN.map((name) => [name, adapter.limits[name]])),
+    limits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
     features: await probeFeatures(),
   };
   const { backend, kind, reason } = await openBackend("auto");

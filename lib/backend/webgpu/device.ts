@@ -15,7 +15,7 @@ export interface OpenedDevice {
 }
 
 /** Limits worth having as large as the adapter allows. */
-const LIMITS = [
+export const LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
   "maxStorageBuffersPerShaderStage",
