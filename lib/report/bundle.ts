@@ -55,7 +55,8 @@ function plotlyJson({ title, data, layout }: Figure): Record<string, unknown> {
   const { margin = {}, height = 320 } = layout as Record<string, object>;
   const lines = titleLines(title), more = 20 * (lines.length - 1);
   const above = (layout.annotations === undefined ? 64 : 84) + more;
-  const top = { y: 1, yref: "container", yanchor: "top", pad: { t: 8, l: 4 } };
+  // Plotly measures two lines as if the first stood above the place: room for it.
+  const top = { y: 1, yref: "container", yanchor: "top", pad: { t: 8 + more, l: 4 } };
   const text = { text: lines.map(escapeHtml).join("<br>"), font: { size: 15 } };
   return short({
     data,
