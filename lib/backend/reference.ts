@@ -16,6 +16,7 @@ import {
   type Shape,
   showShape,
   sizeOf,
+  stridesOf,
   type UnaryFn,
 } from "../graph/node.ts";
 import type { Program } from "../graph/program.ts";
@@ -28,13 +29,6 @@ type Rule<O extends PrimitiveName> = (
   inputs: readonly Float64Array[],
   given: (name: string) => Float64Array,
 ) => Float64Array;
-
-/** Distance in the flat array between neighbours along each dimension, row by row. */
-function stridesOf(shape: Shape): number[] {
-  const strides = shape.map(() => 1);
-  for (let i = shape.length - 2; i >= 0; i--) strides[i] = strides[i + 1] * shape[i + 1];
-  return strides;
-}
 
 /** Strides that repeat an array of shape `from` over the shape `to`: 0 along repeated dimensions. */
 function repeatStrides(from: Shape, to: Shape): number[] {

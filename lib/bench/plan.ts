@@ -76,8 +76,9 @@ export function planDecoding(
   const eightBit = bits === 8, weights = weightBytes(config, { bits });
   const program = (rows: number) =>
     targetProgram(config, { rows, capacity: context + nodes, eightBit });
-  const verify = program(nodes), own = config.tied ? 0 : 4 * config.vocabulary * config.width;
-  const embedding = bits === 8 ? 4 * config.vocabulary * config.width : 0;
+  const verify = program(nodes);
+  // Of the embedding a row a token is gathered; where it is the head too, all of it is read.
+  const gathered = config.tied && !eightBit ? 0 : 4 * config.vocabulary * config.width;
   return {
     needs: [
       { what: `target weights, ${bits} bits`, bytes: weights },
@@ -88,9 +89,7 @@ export function planDecoding(
     ],
     tokenFlops: countFlops(program(1)),
     verifyFlops: countFlops(verify),
-    // Of the embedding a row a token is gathered; a tied one is the head too.
-    readBytes: weights - (config.tied && !eightBit ? 0 : Math.max(own, embedding)) +
-      cacheBytes(config, context),
+    readBytes: weights - gathered + cacheBytes(config, context),
   };
 }
 

@@ -1,8 +1,7 @@
 /** `deno task doctor`: what this machine offers, what `--device auto` would use, and why. */
-import { openBackend } from "../backend/choose.ts";
+import { lookForGpu, openBackend } from "../backend/choose.ts";
 import { openOnnxBackend } from "../backend/onnx/backend.ts";
 import { describeAdapter, LIMITS, probeFeatures } from "../backend/webgpu/device.ts";
-import { lookForGpu } from "../backend/choose.ts";
 import { readEnvironment } from "../report/environment.ts";
 import { formatTable } from "../report/table.ts";
 import { runCommand } from "./command.ts";

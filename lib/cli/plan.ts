@@ -74,7 +74,7 @@ await runCommand({
   const folder = existsSync(given) && statSync(given).isFile() ? dirname(given) : given;
   const config = await readTargetConfig(folder), json = await readJson(join(folder, "config.json"));
   const context = Math.min(options.context, config.positions);
-  const draft = draftConfigOf(options, { config, identity: "unknown", folder } as never);
+  const draft = draftConfigOf(options, { config, identity: "unknown", folder });
   const recipe = recipesOf(options).at(-1)!, bits = options["target-bits"] === "8" ? 8 : 32;
   const { backend, kind, reason } = await openBackend(options.device as Device);
   using resources = new DisposableStack();

@@ -1,5 +1,5 @@
 /** Options of tasks that train: every choice of a recipe, the preset's where none is given. */
-import type { DraftConfig } from "../model/config.ts";
+import { type DraftConfig, draftSizes } from "../model/config.ts";
 import type { TargetIdentity } from "../model/load.ts";
 import { eagle3Taps, type Preset, type PresetName, PRESETS } from "../train/presets.ts";
 import { DEFAULT_RECIPE, LOSS_WEIGHTS, type LossWeights, type Recipe } from "../train/recipe.ts";
@@ -158,28 +158,9 @@ export function draftConfigOf(options: Options, { config, identity }: TargetIden
   const ownTaps = fusion === "taps" ? taps ?? eagle3Taps(config) : taps;
   const half = fusion === "taps" ? Math.ceil(config.vocabulary / 2) : undefined;
   const draftVocabulary = options["draft-vocabulary"] ?? half;
-  const {
-    width,
-    heads,
-    kvHeads,
-    headSize,
-    vocabulary,
-    positions,
-    epsilon,
-    ropeTheta,
-    ropeScaling,
-  } = config;
   return {
-    width,
+    ...draftSizes(config),
     inner: options.inner,
-    heads,
-    kvHeads,
-    headSize,
-    vocabulary,
-    positions,
-    epsilon,
-    ropeTheta,
-    ...(ropeScaling && { ropeScaling }),
     fusion,
     head: (options.head ?? preset.head) as DraftConfig["head"],
     target: identity,

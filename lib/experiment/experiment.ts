@@ -5,7 +5,7 @@
 import type { Counts } from "../eval/two_level.ts";
 import type { TreeShape } from "../decode/growth.ts";
 import type { DraftConfig } from "../model/config.ts";
-import { checkDraftConfig } from "../model/config.ts";
+import { checkDraftConfig, draftSizes } from "../model/config.ts";
 import type { Target } from "../model/load.ts";
 import { eagle3Taps, type Preset, type PresetName, PRESETS } from "../train/presets.ts";
 import { checkRecipe, DEFAULT_RECIPE, type Recipe } from "../train/recipe.ts";
@@ -94,17 +94,14 @@ export function draftConfigOf(
   { config, identity }: Pick<Target, "config" | "identity">,
   { inner }: Pick<Settings, "inner">,
 ): DraftConfig {
-  const { width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta } = config;
-  const sizes = { width, inner, heads, kvHeads, headSize, vocabulary, positions };
   const { fusion, head }: Preset = PRESETS[preset];
   const parts = { fusion, head, ...draft }, taps = parts.fusion === "taps";
   const made: DraftConfig = {
-    ...sizes,
-    epsilon,
-    ropeTheta,
+    ...draftSizes(config),
+    inner,
     ...parts,
     target: identity,
-    ...(taps && { taps: eagle3Taps(config), draftVocabulary: Math.ceil(vocabulary / 2) }),
+    ...(taps && { taps: eagle3Taps(config), draftVocabulary: Math.ceil(config.vocabulary / 2) }),
   };
   checkDraftConfig(made);
   return made;

@@ -155,6 +155,13 @@ export function sizeOf(shape: Shape): number {
   return size;
 }
 
+/** Distance between neighbours along each dimension when elements lie row by row. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = shape.map(() => 1);
+  for (let d = shape.length - 2; d >= 0; d--) strides[d] = strides[d + 1] * shape[d + 1];
+  return strides;
+}
+
 /** `[2,3,4]` as text, for messages. */
 export function showShape(shape: Shape): string {
   return `[${shape.join(",")}]`;

@@ -37,6 +37,17 @@ export interface TargetConfig extends DecoderConfig, Omit<FamilyTraits, "window"
   eos: number[];
 }
 
+/** What a draft takes over from its target: everything about a layer but the inner width of its MLP. */
+export function draftSizes(
+  { width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta, ropeScaling }:
+    TargetConfig,
+): Omit<DecoderConfig, "inner"> {
+  return {
+    ...{ width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta },
+    ...(ropeScaling && { ropeScaling }),
+  };
+}
+
 /** How a draft joins features and tokens before its layer, and the designs that do so. */
 export const FUSIONS = {
   tgf: "token-guided fusion (GRIFFIN)",

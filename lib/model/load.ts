@@ -150,6 +150,12 @@ export function placeTarget(
 /** Positions a target is used with where nothing else is said: caches are as long, and some models know 131072. */
 const CONTEXT = 4096;
 
+/** A target's configuration with the positions that are used of it. */
+async function readUsedConfig(folder: string, context: number = CONTEXT): Promise<TargetConfig> {
+  const config = await readTargetConfig(folder);
+  return { ...config, positions: Math.min(config.positions, context) };
+}
+
 /**
  * Loads a target folder onto a backend, its matrices in 8 bits if asked; {@link Target} says what that costs. At most
  * `context` positions are used: prompt and reply together, since caches are made for all of them.
@@ -157,14 +163,13 @@ const CONTEXT = 4096;
  */
 export async function loadTarget(
   folder: string,
-  { backend, eightBit = false, context = CONTEXT }: {
+  { backend, eightBit = false, context }: {
     backend: Backend;
     eightBit?: boolean;
     context?: number;
   },
 ): Promise<Target> {
-  const whole = await readTargetConfig(folder);
-  const config = { ...whole, positions: Math.min(whole.positions, context) };
+  const config = await readUsedConfig(folder, context);
   using file = openCheckpoint(folder);
   const read = (name: string, shape: Shape) => {
     const parts = sourcesOf(name, { shape, config }).map(([n, wanted]) =>
@@ -208,7 +213,7 @@ export async function loadFrozen(
   folder: string,
   { backend, half = false }: { backend: Backend; half?: boolean },
 ): Promise<FrozenTarget> {
-  const config = await readTargetConfig(folder), weights: Params = {};
+  const config = await readUsedConfig(folder), weights: Params = {};
   using file = openCheckpoint(folder);
   const names = ["model.embed_tokens.weight", ...config.tied ? [] : ["lm_head.weight"]];
   for (const name of names) {

@@ -83,3 +83,9 @@ Deno.test("an experiment that contradicts itself is refused, naming what is wron
     assert.throws(() => checkExperiment({ ...EXPERIMENT, ...changes }), message);
   }
 });
+
+Deno.test("a draft takes over its target's scaled angles", () => {
+  const ropeScaling = { type: "linear", factor: 4 } as const;
+  const target = { config: { ...TINY, ropeScaling }, identity: "t" };
+  assert.deepEqual(draftConfigOf({ name: "arm" }, target, settings).ropeScaling, ropeScaling);
+});

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   type DraftConfig,
   draftConfigJson,
+  draftSizes,
   readDraftConfig,
   readTargetConfig,
 } from "../../lib/model/config.ts";
@@ -196,4 +197,19 @@ Deno.test("unknown parts of a draft are refused", async () => {
     readAsDraft({ ...LLAMA, griffin: { head: "triple" } }),
     /head is triple, wanted dual or single/,
   );
+});
+
+Deno.test("a draft takes over its target's sizes, scaled angles too, but not its inner width", async () => {
+  const rope_scaling = { rope_type: "linear", factor: 4 };
+  const { inner: _, ...sizes } = tinyDraftConfig();
+  const target = await read({ ...LLAMA, rope_scaling });
+  assert.deepEqual(
+    Object.keys(draftSizes(target)).sort(),
+    [
+      ...Object.keys(draftSizes(await read(LLAMA))),
+      "ropeScaling",
+    ].sort(),
+  );
+  assert.deepEqual(draftSizes(target).ropeScaling, { type: "linear", factor: 4 });
+  for (const key of Object.keys(draftSizes(await read(LLAMA)))) assert.ok(key in sizes, key);
 });

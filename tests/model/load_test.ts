@@ -357,3 +357,19 @@ Deno.test("a draft shares the head of a target in 8 bits, unpacked only where it
   const shared = sharedHead(tied, { backend });
   assert.equal(shared["lm_head.weight"], tied.weights["model.embed_tokens.weight"]);
 });
+
+Deno.test("of many positions 4096 are used, by the target and by what training reads of it; or as asked", async () => {
+  const from = "tests/golden/own/families/llama-3", folder = await Deno.makeTempDir();
+  try {
+    const config = JSON.parse(await Deno.readTextFile(join(from, "config.json")));
+    const long = { ...config, max_position_embeddings: 131072 };
+    await Deno.writeTextFile(join(folder, "config.json"), JSON.stringify(long));
+    await Deno.copyFile(join(from, "model.safetensors"), join(folder, "model.safetensors"));
+    const backend = referenceBackend();
+    assert.equal((await loadTarget(folder, { backend })).config.positions, 4096);
+    assert.equal((await loadFrozen(folder, { backend })).config.positions, 4096);
+    assert.equal((await loadTarget(folder, { backend, context: 64 })).config.positions, 64);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

@@ -2,17 +2,9 @@
  * Ops that only say where an element comes from: each rewrites the index and reads its input there, so none of them
  * moves memory by itself. Next on the walk: `lower.ts`, which decides what becomes memory.
  */
-import { type Node, type Shape, sizeOf } from "../../graph/node.ts";
+import { type Node, type Shape, sizeOf, stridesOf } from "../../graph/node.ts";
 import { atRepeated } from "./elementwise.ts";
-import {
-  type Expression,
-  literal,
-  loadAll,
-  type Slot,
-  stridesOf,
-  type View,
-  type Writer,
-} from "./writer.ts";
+import { type Expression, literal, loadAll, type Slot, type View, type Writer } from "./writer.ts";
 
 /** Runs of dimensions of two shapes that hold the same elements: [from, to) in each. */
 export function regroup(

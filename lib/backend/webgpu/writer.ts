@@ -3,7 +3,7 @@
  * memory), and a writer that names each subexpression once. Nothing here knows an op: `elementwise.ts` and
  * `movement.ts` make expressions, `lower.ts` decides which of them become memory.
  */
-import { type DType, type Shape, sizeOf } from "../../graph/node.ts";
+import { type DType, type Shape, sizeOf, stridesOf } from "../../graph/node.ts";
 
 /** Memory of a run: an input, a constant, or what a dispatch leaves behind. Known by identity. */
 export interface Slot {
@@ -125,13 +125,6 @@ export interface View {
   readonly slot: Slot;
   readonly strides: readonly number[];
   readonly offset: number;
-}
-
-/** Strides of a shape whose elements lie row by row. */
-export function stridesOf(shape: Shape): number[] {
-  const strides = shape.map(() => 1);
-  for (let d = shape.length - 2; d >= 0; d--) strides[d] = strides[d + 1] * shape[d + 1];
-  return strides;
 }
 
 /** A value that is computed where it is read: its text at an index. */
