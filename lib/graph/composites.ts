@@ -42,6 +42,7 @@ import {
   showShape,
   sizeOf,
 } from "./node.ts";
+import { expandKeepRows } from "./keep_rows.ts";
 
 const last = (x: Node): number => x.shape[x.shape.length - 1];
 
@@ -278,6 +279,7 @@ const expansions: {
   },
   halfMatmul: ([x, w], { transB }) => [matmul(x, cast(w, "f32"), { transB })],
   treeAttention: expandTreeAttention,
+  keepRows: expandKeepRows,
   adamw: ([parameter, gradient, first, second, schedule], attrs) => {
     const { beta1, beta2, epsilon, weightDecay, clip } = attrs;
     const at = (i: number) => reshape(sliceAxis(schedule, 0, { start: i, end: i + 1 }), []);

@@ -11,7 +11,12 @@ import {
   sizeOf,
 } from "../../graph/node.ts";
 import { reduceKernel } from "../../../kernels/fold.ts";
-import { adamwKernel, cacheRowsKernel, treeAttentionKernel } from "../../../kernels/in_place.ts";
+import {
+  adamwKernel,
+  cacheRowsKernel,
+  keepRowsKernel,
+  treeAttentionKernel,
+} from "../../../kernels/in_place.ts";
 import {
   crossEntropyKernel,
   rmsNormKernel,
@@ -139,8 +144,35 @@ function attend(n: Node<"treeAttention">, inputs: readonly Expression[], l: Lowe
   return [context, keys, values];
 }
 
+function keep(
+  n: Node<"keepRows">,
+  [given, ...indices]: readonly Expression[],
+  l: Lowering,
+): Slot[] {
+  const [from, offsets] = indices.map((x) => l.inMemory(x, "keepRows"));
+  const cache = l.state(given, "cache"), [capacity, width] = n.shape.slice(-2);
+  const lead = sizeOf(n.shape) / capacity / width, [count] = offsets.shape;
+  l.launch(keepRowsKernel({ lead, capacity, width, count }), (bindings) => {
+    const name = bindings.name(cache, { writes: true });
+    return [
+      functionOf("from_at", from, { parameters: [], bindings, index: () => ["0u"] }),
+      flatFunction("offset_at", offsets, bindings),
+      `fn cache_get(p: u32) -> f32 { return ${name}[p]; }`,
+      `fn cache_put(p: u32, v: f32) { ${name}[p] = v; }`,
+    ];
+  });
+  return [cache];
+}
+
 type Launched = "matmul" | "reduce" | "scatterAdd" | "topK";
-type Native = "softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAttention" | "adamw";
+type Native =
+  | "softmax"
+  | "logSoftmax"
+  | "rmsNorm"
+  | "crossEntropy"
+  | "treeAttention"
+  | "keepRows"
+  | "adamw";
 
 /** Kernels by op. */
 export const launches: { [O in Launched | Native]: Launch<O> } = {
@@ -191,6 +223,7 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
     return [out];
   },
   treeAttention: attend,
+  keepRows: keep,
   adamw: (n, [parameter, gradient, first, second, schedule], l) => {
     const states = [parameter, first, second].map((x, i) => l.state(x, "pmv"[i]));
     const [g] = l.fitting([gradient], "gradient");
