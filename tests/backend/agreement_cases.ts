@@ -290,6 +290,7 @@ export const agreementCases: { [O in OpName]: Case[] } = {
     }))
   ),
   treeAttention: [],
+  keepRows: [],
   adamw: [],
 };
 
