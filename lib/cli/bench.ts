@@ -31,6 +31,7 @@ import { benchChat } from "./bench_chat.ts";
 import { benchEndurance } from "./bench_endurance.ts";
 import { benchKernels } from "./bench_kernels.ts";
 import { benchFrozen } from "./bench_frozen.ts";
+import { benchRounds } from "./bench_rounds.ts";
 import { benchSpeed } from "./bench_speed.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
 import { type Io, runCommand } from "./command.ts";
@@ -227,14 +228,14 @@ await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
     "memory of a step, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
-    "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, or a chat " +
-    "server under load",
+    "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, rounds " +
+    "on the GPU beside the host's, or a chat server under load",
   options: {
     what: {
       type: "string",
       choices: [
         ...["training", "decoding", "memory", "frozen", "features", "tree", "endurance", "kernels"],
-        "chat",
+        ...["rounds", "chat"],
       ],
       positional: true,
       default: "training",
@@ -261,6 +262,11 @@ await runCommand({
     const jax = options.vs ? { url: JAX_JS, peers: PEERS } : undefined;
     const measured = await benchKernels({ say, signal, jax });
     result({ what, ...measured, environment: await readEnvironment({ backend: "webgpu" }) });
+    return;
+  }
+  if (what === "rounds") {
+    const rows = await benchRounds({ ...options, say });
+    result({ what, rows, environment: await readEnvironment({ backend: "webgpu" }) });
     return;
   }
   using backend = await openOnnxBackend();

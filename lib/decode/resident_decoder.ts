@@ -6,11 +6,9 @@
 import type { Backend, Executable, Params, Tensor } from "../backend/backend.ts";
 import type { Shape } from "../graph/node.ts";
 import type { Program } from "../graph/program.ts";
-import type { Draft } from "../model/load.ts";
 import type { Random } from "../random.ts";
 import type { GenerationEvent } from "../report/events.ts";
-import { DraftDecoder } from "./draft.ts";
-import { checkTreeShape, type TreeShape } from "./growth.ts";
+import type { DraftDecoder } from "./draft.ts";
 import {
   DRAFT,
   longestRound,
@@ -18,25 +16,17 @@ import {
   roundProgram,
   stateShapes,
 } from "./resident_round.ts";
-import { nodesOf } from "./resident_tree.ts";
 import { GREEDY, type Sampling } from "./sample.ts";
 import { type GenerateOptions, Sequence } from "./sequence.ts";
 import type { TargetDecoder, TargetRows } from "./target.ts";
-
-/** Who proposes trees, and of which size. */
-export interface ResidentDraft {
-  draft: Draft;
-  shape: TreeShape;
-  /** Matrices in 8 bits: the output distribution does not depend on it, speed does. */
-  eightBit?: boolean;
-}
+import type { TreeDrafter } from "./tree_drafter.ts";
 
 /** How rounds are run. */
 export interface ResidentOptions {
   backend: Backend;
   sampling?: Sampling;
-  /** Without it every round is a plain token. */
-  drafting?: ResidentDraft;
+  /** Who proposes a dynamic tree of its draft's best tokens; without it every round is a plain token. */
+  drafter?: TreeDrafter;
   /** Rounds submitted before the first of them is read. */
   ahead?: number;
 }
@@ -54,11 +44,13 @@ export class ResidentDecoder implements Disposable {
   readonly #program: Program;
   #compiled: Promise<Executable> | undefined;
 
-  /** @throws when the tree or the settings of sampling do not fit. */
+  /**
+   * Target and drafter stay the caller's.
+   * @throws when the drafter's trees or the settings of sampling need the host.
+   */
   constructor(
     target: TargetDecoder,
-    { backend, sampling = GREEDY, drafting, ahead = backend.hostVisible ? 1 : AHEAD }:
-      ResidentOptions,
+    { backend, sampling = GREEDY, drafter, ahead = AHEAD }: ResidentOptions,
   ) {
     if (!(Number.isInteger(ahead) && ahead >= 1)) {
       throw new Error(`Cannot run ${ahead} rounds ahead: wanted a whole number from 1`);
@@ -67,29 +59,15 @@ export class ResidentDecoder implements Disposable {
     this.sampling = sampling;
     this.#target = target;
     this.#backend = backend;
+    // Where the host sees the memory, the next run overwrites what it would read.
     this.#ahead = backend.hostVisible ? 1 : ahead;
-    if (drafting !== undefined) {
-      const { draft, shape, eightBit = false } = drafting;
-      checkTreeShape(shape);
-      target.checkTree(nodesOf(shape));
-      this.#drafter = new DraftDecoder(draft, {
-        ...{ backend, target: target.target, eightBit, branching: shape.width },
-        treeRows: shape.width * (shape.depth - 1),
-      });
-    }
-    const drafter = this.#drafter;
+    this.#drafter = drafter?.decoder;
     this.#round = {
       ...{ target: config, capacity, sampling, eightBit },
-      ...(drafter && {
-        drafting: {
-          draft: drafter.draft.config,
-          capacity: drafter.capacity,
-          eightBit: drafter.eightBit,
-          shape: drafting!.shape,
-        },
-      }),
+      ...(drafter && { drafting: draftingOf(drafter) }),
     };
     this.#program = roundProgram(this.#round);
+    target.checkTree(this.nodes);
   }
 
   /** Nodes verified in a round, and tokens that it emits at most. */
@@ -215,8 +193,19 @@ export class ResidentDecoder implements Disposable {
   [Symbol.dispose](): void {
     void this.#compiled?.then((round) => round[Symbol.dispose](), () => {});
     this.#compiled = undefined;
-    this.#drafter?.[Symbol.dispose]();
   }
+}
+
+/** What a round asks of a drafter. @throws when its trees cannot grow on a device. */
+function draftingOf({ growth: { shape }, decoder }: TreeDrafter): RoundOptions["drafting"] {
+  const { draft, capacity, eightBit, children } = decoder;
+  if (shape !== undefined && children === "top") {
+    return { draft: draft.config, capacity, eightBit, shape };
+  }
+  throw new Error(
+    "Cannot run rounds on the device with trees that are sized, listed or sampled by the host: " +
+      "wanted a dynamic tree of a fixed size with the draft's best tokens",
+  );
 }
 
 /** The elements as they are now: the next run overwrites the tensor. */

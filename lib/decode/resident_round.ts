@@ -12,7 +12,7 @@ import { type Program, program } from "../graph/program.ts";
 import type { DraftConfig, TargetConfig } from "../model/config.ts";
 import { draftProgram, featureWidth } from "../model/draft.ts";
 import { targetProgram } from "../model/llama.ts";
-import type { TreeShape } from "./growth.ts";
+import type { TreeShape } from "./tree.ts";
 import {
   countTo,
   type Drafted,

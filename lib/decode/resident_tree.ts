@@ -23,7 +23,7 @@ import {
   where,
 } from "../graph/ops.ts";
 import { HIDDEN } from "../model/placement.ts";
-import type { TreeShape } from "./growth.ts";
+import type { TreeShape } from "./tree.ts";
 
 /** What a draft says of rows: children best first, and what it feeds back. */
 export interface Drafted {

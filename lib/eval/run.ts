@@ -4,6 +4,7 @@
  */
 import type { Suite } from "../data/suites.ts";
 import { generate, speculate, type SpeculateOptions } from "../decode/generate.ts";
+import type { ResidentDecoder } from "../decode/resident_decoder.ts";
 import type { GenerateOptions } from "../decode/sequence.ts";
 import { sizesUpTo, type TargetDecoder } from "../decode/target.ts";
 import type { Target } from "../model/load.ts";
@@ -13,8 +14,15 @@ import { encodePrompt } from "../text/chat.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Generation, PromptResult } from "./metrics.ts";
 
+/** Decoders whose rounds run on the device without waiting for the host, in place of the drafter's. */
+export interface ResidentDecoders {
+  plain: ResidentDecoder;
+  speculative: ResidentDecoder;
+}
+
 export interface EvaluateOptions extends Omit<SpeculateOptions, "random"> {
   tokenizer: Tokenizer;
+  resident?: ResidentDecoders;
   seed?: number;
   /** Sees the events of each speculative generation on their way, as a writer of traces does. */
   watch?: (
@@ -66,7 +74,8 @@ export async function* evaluate(
   suite: Suite,
   options: EvaluateOptions,
 ): AsyncGenerator<PromptResult> {
-  const { tokenizer, drafter, seed = 0, trace, watch = (events) => events, ...rest } = options;
+  const { tokenizer, drafter, seed = 0, trace, watch = (events) => events, resident, ...rest } =
+    options;
   const settings = (id: string, kind: string): GenerateOptions => ({
     ...rest,
     random: random(seed, kind, id),
@@ -74,15 +83,23 @@ export async function* evaluate(
   const questions = encodeSuite(suite, { tokenizer, target: target.target });
   const lengths = questions.map(({ prompt }) => prompt.length);
   target.checkTree(drafter.budget);
-  // A round verifies a tree of any size up to the budget.
-  await target.prepare([...sizesUpTo(drafter.budget), ...lengths]);
-  await drafter.prepare(lengths);
+  if (resident !== undefined) {
+    for (const decoder of Object.values(resident)) await decoder.prepare(lengths);
+  } else {
+    // A round verifies a tree of any size up to the budget.
+    await target.prepare([...sizesUpTo(drafter.budget), ...lengths]);
+    await drafter.prepare(lengths);
+  }
   let warm = false;
   for (const { id, category, prompt } of questions) {
     if (rest.signal?.aborted) return;
-    const plainly = () => record(generate(target, prompt, settings(id, "plain")));
+    const plainly = () => {
+      const own = settings(id, "plain");
+      return record(resident?.plain.generate(prompt, own) ?? generate(target, prompt, own));
+    };
     const speculatively = () => {
       const own = { ...settings(id, "speculative"), drafter, trace };
+      if (resident !== undefined) return resident.speculative.generate(prompt, own);
       return speculate(target, prompt, own);
     };
     if (!warm) {

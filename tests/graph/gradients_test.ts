@@ -160,6 +160,7 @@ const cases: { [O in OpName]: Cases } = {
     one([3, 5], (x) => halfMatmul(x, stored([5, 4]), { transB: false })),
   ],
   treeAttention: "refused",
+  keepRows: "refused",
   adamw: "refused",
 };
 

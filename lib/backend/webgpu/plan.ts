@@ -90,7 +90,7 @@ function inPlace(lowered: Lowered, order: readonly Dispatch[]): Map<Slot, Slot> 
       return states.filter((other) => other.from === from).length === 1 && !given.includes(from) &&
         !order.some((o, i) => i >= start && readsOf(o).includes(from));
     });
-    if (free) for (const { slot } of chain) aliases.set(slot, input);
+    if (free) { for (const { slot } of chain) aliases.set(slot, input); }
   }
   return aliases;
 }
