@@ -19,14 +19,11 @@ import {
   topK,
   where,
 } from "../graph/ops.ts";
-import { softmax } from "../graph/composites.ts";
+import { argmaxRows, sampleRows, softmax } from "../graph/composites.ts";
 import { HIDDEN } from "../model/placement.ts";
 import type { Sampling } from "./sample.ts";
 import { countTo, type ResidentTree } from "./resident_tree.ts";
 
-const sampleRowsX = (_p: Node, _u: Node): Node => {
-  throw new Error();
-};
 /** What was accepted of a tree; rows beyond `count` mean nothing. */
 export interface Accepted {
   /** Accepted nodes, the root first; beyond them each place itself: i32 [R]. */
@@ -54,14 +51,14 @@ export function chooseTokens(
   logits: Node,
   { sampling: { temperature, topK: k }, uniforms }: { sampling: Sampling; uniforms: Node },
 ): Node {
-  if (temperature === 0) return reshape(topK(logits, 1), [logits.shape[0]]);
+  if (temperature === 0) return argmaxRows(logits);
   const [, v] = logits.shape;
   let kept = logits;
   if (k > 0 && k < v) {
     const floor = sliceAxis(takeAlong(logits, topK(logits, k)), 1, { start: k - 1 }); // [N,1]
     kept = where(compare("ge", logits, floor), logits, HIDDEN);
   }
-  return sampleRowsX(softmax(mul(kept, 1 / temperature)), uniforms);
+  return sampleRows(softmax(mul(kept, 1 / temperature)), uniforms);
 }
 
 /** Follows the target's choices i32 [N] down the tree. R: nodes on a path at most. */

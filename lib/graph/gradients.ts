@@ -193,6 +193,8 @@ const table: { [O in OpName]: Entry<O> } = {
   halfMatmul: (n, dy) => [halfMatmul(dy, n.inputs[1], { transB: !n.attrs.transB }), undefined],
   treeAttention: "none",
   keepRows: "none",
+  argmaxRows: () => [undefined],
+  sampleRows: () => [undefined, undefined],
   adamw: "none",
 };
 

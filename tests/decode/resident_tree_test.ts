@@ -19,9 +19,8 @@ function drafts(k: number, seed: number) {
     const order = Array.from({ length: V }, (_, i) => i).sort(() => from.uniform() - 0.5);
     // Quarters, so that sums tie.
     const scores = Array.from({ length: k }, () => -0.25 * from.integer(9)).sort((a, b) => b - a);
-    for (let i = 0; i < k; i++) {
-      [tokens[v * k + i], logProbabilities[v * k + i]] = [order[i], scores[i]];
-    }
+    tokens.set(order.slice(0, k), v * k);
+    logProbabilities.set(scores, v * k);
   }
   return { tokens, logProbabilities };
 }

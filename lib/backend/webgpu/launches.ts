@@ -18,8 +18,10 @@ import {
   treeAttentionKernel,
 } from "../../../kernels/in_place.ts";
 import {
+  argmaxKernel,
   crossEntropyKernel,
   rmsNormKernel,
+  sampleKernel,
   scatterAddKernel,
   softmaxKernel,
   topKKernel,
@@ -166,13 +168,8 @@ function keep(
 
 type Launched = "matmul" | "reduce" | "scatterAdd" | "topK";
 type Native =
-  | "softmax"
-  | "logSoftmax"
-  | "rmsNorm"
-  | "crossEntropy"
-  | "treeAttention"
-  | "keepRows"
-  | "adamw";
+  | ("softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAttention" | "keepRows" | "adamw")
+  | ("argmaxRows" | "sampleRows");
 
 /** Kernels by op. */
 export const launches: { [O in Launched | Native]: Launch<O> } = {
@@ -218,6 +215,26 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
     l.launch(crossEntropyKernel(rowsOf(x)), (bindings) => [
       rowFunction("x_at", x, bindings),
       rowFunction("p_at", p, bindings),
+      putInto(out, bindings),
+    ]);
+    return [out];
+  },
+  argmaxRows: (n, [x], l) => {
+    const out: Slot = { shape: n.shape, dtype: "i32", label: "argmax" };
+    l.launch(argmaxKernel(rowsOf(x)), (b) => [rowFunction("x_at", x, b), putInto(out, b)]);
+    return [out];
+  },
+  sampleRows: (n, [given, u], l) => {
+    // The row is read once and a little of it again.
+    const p = l.settled(given, { cost: 3, label: "probabilities" });
+    const [lean] = l.fitting([u], "uniforms");
+    const uniforms = lean.slots.size + p.slots.size >= l.limits.bindings
+      ? l.inMemory(lean, "uniforms")
+      : lean;
+    const out: Slot = { shape: n.shape, dtype: "i32", label: "sample" };
+    l.launch(sampleKernel(rowsOf(p)), (bindings) => [
+      rowFunction("p_at", p, bindings),
+      flatFunction("uniform_at", uniforms, bindings),
       putInto(out, bindings),
     ]);
     return [out];
