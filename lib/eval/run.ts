@@ -98,8 +98,11 @@ export async function* evaluate(
       return record(resident?.plain.generate(prompt, own) ?? generate(target, prompt, own));
     };
     const speculatively = () => {
+      // There a number decides the token at its place: with the same numbers both texts are one.
+      if (resident !== undefined) {
+        return resident.speculative.generate(prompt, settings(id, "plain"));
+      }
       const own = { ...settings(id, "speculative"), drafter, trace };
-      if (resident !== undefined) return resident.speculative.generate(prompt, own);
       return speculate(target, prompt, own);
     };
     if (!warm) {
