@@ -17,6 +17,7 @@ import { TargetDecoder } from "../decode/target.ts";
 import type { Growth } from "../decode/tree.ts";
 import { TreeDrafter } from "../decode/tree_drafter.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
+import type { LayerShare } from "../model/stages.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Values } from "./command.ts";
 
@@ -83,6 +84,14 @@ export const DECODING_OPTIONS = {
     describe: "stop growing where no path has this log-probability",
   },
   device: DEVICE_OPTION,
+  "cpu-layers": {
+    type: "integer",
+    minimum: 0,
+    default: 0,
+    describe:
+      "first layers of the target that stay on the CPU beside --device webgpu: for a model " +
+      "larger than the GPU's memory",
+  },
   rounds: {
     type: "string",
     choices: ["auto", "host", "device"],
@@ -125,10 +134,17 @@ export async function openDecoding(
   const { backend, kind, reason } = await openBackend(options.device as Device);
   resources.use(backend);
   if (options.device !== "cpu") say(`device: ${reason}`);
+  const cpuLayers = options["cpu-layers"], before: LayerShare[] = [];
+  if (cpuLayers > 0) {
+    if (kind === "cpu") throw new Error(`Cannot keep layers on the CPU: all are there (${reason})`);
+    const { backend: cpu } = await openBackend("cpu");
+    before.push({ backend: resources.use(cpu), layers: cpuLayers });
+  }
   const loaded = await loadTarget(options.target, {
     backend,
     context: options.context,
     eightBit: options["target-bits"] === "8",
+    before,
   });
   const tokenizer = await loadTokenizer(options.target);
   const draft = method === "tree" || method === "chain"
@@ -196,14 +212,16 @@ function openResident(
   },
 ): EvaluateOptions["resident"] {
   const { topP, repetitionPenalty } = sampling;
-  const obstacle = method === "lookup" ? "--method lookup" : drafter !== undefined &&
-      (drafter.growth.shape === undefined || drafter.decoder.children === "sampled")
-    ? "a tree that is not dynamic and of fixed size, with the draft's best tokens"
-    : trace !== undefined
-    ? "--trace"
-    : topP !== 1 || repetitionPenalty !== 1
-    ? "--top-p or --repetition-penalty"
-    : undefined;
+  const fixed = drafter === undefined ||
+    (drafter.growth.shape !== undefined && drafter.decoder.children === "top");
+  const obstacles = [
+    method === "lookup" && "--method lookup",
+    target.target.stages !== undefined && "--cpu-layers",
+    !fixed && "a tree that is not dynamic and of fixed size, with the draft's best tokens",
+    trace !== undefined && "--trace",
+    (topP !== 1 || repetitionPenalty !== 1) && "--top-p or --repetition-penalty",
+  ];
+  const obstacle = obstacles.find((name) => name !== false);
   if (rounds === "device" && obstacle !== undefined) {
     throw new Error(`Cannot run rounds on the device with ${obstacle}: wanted --rounds host`);
   }

@@ -55,7 +55,12 @@ export class ResidentDecoder implements Disposable {
     if (!(Number.isInteger(ahead) && ahead >= 1)) {
       throw new Error(`Cannot run ${ahead} rounds ahead: wanted a whole number from 1`);
     }
-    const { target: { config, eightBit }, capacity } = target;
+    const { target: { config, eightBit, stages }, capacity } = target;
+    if (stages !== undefined) {
+      throw new Error(
+        "Cannot run rounds on the device with a target that is split over several: wanted rounds by the host",
+      );
+    }
     this.sampling = sampling;
     this.#target = target;
     this.#backend = backend;

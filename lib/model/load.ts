@@ -21,7 +21,8 @@ import {
 import { draftMatrices, draftShapes } from "./draft.ts";
 import { DRAFT_TOKENS } from "./eagle3.ts";
 import { dequantize, quantBlock, quantize } from "./quantize.ts";
-import { targetMatrices, targetShapes } from "./llama.ts";
+import { type LayerRange, targetMatrices, targetShapes } from "./llama.ts";
+import { isPartOf, type LayerShare, splitLayers, type Stage } from "./stages.ts";
 
 /**
  * A target ready to be compiled: configuration, weights on the backend, identity.
@@ -37,6 +38,8 @@ export interface Target {
   weights: Params;
   /** Hash of the weight files: features and drafts are tied to it. */
   identity: string;
+  /** Where the layers are split over several backends: all stages in order; `weights` are the last one's. */
+  stages?: readonly Stage[];
   /** Are the matrices in 8 bits? For decoding; features to train on come from f32. */
   eightBit?: boolean;
 }
@@ -127,20 +130,27 @@ function placeQuantized(
 export function placeTarget(
   config: TargetConfig,
   read: (name: string, shape: Shape) => Float32Array,
-  { backend, eightBit = false }: { backend: Backend; eightBit?: boolean },
+  { backend, eightBit = false, layers }: {
+    backend: Backend;
+    eightBit?: boolean;
+    /** Only what this stage needs. */
+    layers?: LayerRange;
+  },
 ): Params {
   const weights: Params = {}, matrices = eightBit ? targetMatrices(config) : {};
   const block = quantBlock(matrices), head = "lm_head.weight";
   if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
   let embedding: Float32Array | undefined;
   for (const [name, shape] of Object.entries(targetShapes(config))) {
+    if (layers !== undefined && !isPartOf(layers, name, config)) continue;
     const values = read(name, shape);
     embedding ??= values; // the first one, and the tied head's
     if (name in matrices) {
       Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
     } else weights[name] = backend.tensor(values, shape);
   }
-  if (eightBit && config.tied) {
+  const last = layers === undefined || layers.to === config.layers;
+  if (eightBit && config.tied && last) {
     const values = embedding!;
     Object.assign(weights, placeQuantized(head, values, { shape: matrices[head], block, backend }));
   }
@@ -163,10 +173,12 @@ async function readUsedConfig(folder: string, context: number = CONTEXT): Promis
  */
 export async function loadTarget(
   folder: string,
-  { backend, eightBit = false, context }: {
+  { backend, eightBit = false, context, before = [] }: {
     backend: Backend;
     eightBit?: boolean;
     context?: number;
+    /** Other backends that take so many layers each before `backend` takes the rest, and the head. */
+    before?: readonly LayerShare[];
   },
 ): Promise<Target> {
   const config = await readUsedConfig(folder, context);
@@ -184,8 +196,12 @@ export async function loadTarget(
     }
     return data;
   };
-  const weights = placeTarget(config, read, { backend, eightBit });
-  return { folder, config, weights, eightBit, identity: await hashWeights(file.path) };
+  const stages = splitLayers(config, { before, last: backend }).map((stage): Stage => ({
+    ...stage,
+    weights: placeTarget(config, read, { backend: stage.backend, eightBit, layers: stage }),
+  }));
+  const { weights } = stages[stages.length - 1], identity = await hashWeights(file.path);
+  return { folder, config, weights, eightBit, identity, ...(stages.length > 1 && { stages }) };
 }
 
 /** @throws where a device holds the values. */
