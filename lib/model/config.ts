@@ -83,7 +83,8 @@ function integer(json: Json, { key, file, fallback }: {
   return value;
 }
 
-function decoder(json: Json, file: string): DecoderConfig {
+/** Sizes from the LLaMA fields of a `config.json`. @throws naming `file` and the field. */
+export function decoderConfig(json: Json, file: string): DecoderConfig {
   const int = (key: string, fallback?: number) => integer(json, { key, file, fallback });
   const width = int("hidden_size"), heads = int("num_attention_heads");
   const kvHeads = int("num_key_value_heads", heads);
@@ -117,7 +118,7 @@ export async function readTargetConfig(folder: string): Promise<TargetConfig> {
   const file = join(folder, "config.json"), json = await readJson(file);
   const { name, traits } = familyOf((json.architectures as string[] | undefined)?.[0], file);
   const { window = Infinity, ...differs } = traits(json, file), eos = json.eos_token_id;
-  const sizes = decoder(json, file);
+  const sizes = decoderConfig(json, file);
   return {
     family: name,
     ...sizes,
@@ -164,7 +165,7 @@ export async function readDraftConfig(file: string): Promise<DraftConfig> {
     throw new Error(`Cannot use ${file}: attention_bias or mlp_bias is true, wanted none`);
   }
   const config = {
-    ...decoder(json, file),
+    ...decoderConfig(json, file),
     fusion: own.fusion ?? "tgf",
     head: own.head ?? "dual",
     target: own.target,
