@@ -330,29 +330,74 @@ function encodeTensor(name: string, tensor: TensorToWrite): [dtype: string, byte
   return [dtype, new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)];
 }
 
+/** Header of a file, padded so that the data start at a multiple of 8. @throws on a name that is taken. */
+function encodeHeader(
+  path: string,
+  tensors:
+    readonly (readonly [name: string, dtype: string, shape: readonly number[], bytes: number])[],
+  metadata: Record<string, string>,
+): Uint8Array[] {
+  const header: Record<string, unknown> = { __metadata__: { format: "pt", ...metadata } };
+  let at = 0;
+  for (const [name, dtype, shape, bytes] of tensors) {
+    if (name === "__metadata__") {
+      throw new Error(`Cannot write ${path}: ${name} is not a name that a tensor may have`);
+    }
+    header[name] = { dtype, shape, data_offsets: [at, at + bytes] };
+    at += bytes;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const text = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(32);
+  text.set(json);
+  const length = new Uint8Array(8);
+  new DataView(length.buffer).setBigUint64(0, BigInt(text.length), true);
+  return [length, text];
+}
+
 /** Writes a file, names in the given order, atomically. @throws before anything is written. */
 export async function writeSafetensors(
   path: string,
   tensors: Record<string, TensorToWrite>,
   { metadata = {} }: { metadata?: Record<string, string> } = {},
 ): Promise<void> {
-  const header: Record<string, unknown> = { __metadata__: { format: "pt", ...metadata } };
-  const parts: Uint8Array[] = [];
-  let at = 0;
-  for (const [name, tensor] of Object.entries(tensors)) {
-    if (name === "__metadata__") {
-      throw new Error(`Cannot write ${path}: ${name} is not a name that a tensor may have`);
-    }
-    const [dtype, bytes] = encodeTensor(name, tensor);
-    parts.push(bytes);
-    header[name] = { dtype, shape: tensor.shape, data_offsets: [at, at + bytes.length] };
-    at += bytes.length;
-  }
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  // Padded with blanks, so that the data start at a multiple of 8.
-  const text = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(32);
-  text.set(json);
-  const length = new Uint8Array(8);
-  new DataView(length.buffer).setBigUint64(0, BigInt(text.length), true);
-  await writeFileAtomic(path, [length, text, ...parts]);
+  const parts = Object.entries(tensors).map(([name, tensor]) =>
+    [name, ...encodeTensor(name, tensor), tensor.shape] as const
+  );
+  const header = encodeHeader(
+    path,
+    parts.map(([name, dtype, bytes, shape]) => [name, dtype, shape, bytes.length]),
+    metadata,
+  );
+  await writeFileAtomic(path, [...header, ...parts.map(([, , bytes]) => bytes)]);
+}
+
+/** A tensor whose values are asked for when its turn has come. */
+export interface TensorToStream extends Required<Pick<TensorToWrite, "shape" | "dtype">> {
+  read: () => TensorToWrite["data"];
+}
+
+/**
+ * The same for tensors that are not all to be in memory: each is read, written and forgotten.
+ * @throws when values do not fit their shape and type; nothing of the file is left then.
+ */
+export async function streamSafetensors(
+  path: string,
+  tensors: Record<string, TensorToStream>,
+): Promise<void> {
+  const header = encodeHeader(
+    path,
+    Object.entries(tensors).map(([name, { dtype, shape }]) =>
+      [name, dtype, shape, sizeOf(shape) * ELEMENT_BYTES[dtype]] as const
+    ),
+    {},
+  );
+  await writeFileAtomic(
+    path,
+    function* () {
+      yield* header;
+      for (const [name, { shape, dtype, read }] of Object.entries(tensors)) {
+        yield encodeTensor(name, { shape, dtype, data: read() })[1];
+      }
+    }(),
+  );
 }

@@ -74,6 +74,12 @@ function sourcesOf(
   ]);
 }
 
+/** Published names and shapes of all weights of a target. */
+export function publishedShapes(config: TargetConfig): Record<string, Shape> {
+  const all = Object.entries(targetShapes(config));
+  return Object.fromEntries(all.flatMap(([name, shape]) => sourcesOf(name, { shape, config })));
+}
+
 function checkShape(file: TensorSource, name: string, wanted: Shape): void {
   const { shape } = file.info(name);
   if (!sameShape(shape, wanted)) {

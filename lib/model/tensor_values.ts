@@ -130,7 +130,7 @@ export function oddityOf(
     if (most === 1 && !matrix) {
       return { level: "doubt", what: "all values are exactly 1, as a norm begins" };
     }
-    return { level: matrix ? "fault" : "doubt", what: `all values are ${few(most)}` };
+    return { level: "doubt", what: `all values are ${few(most)}` };
   }
   if (!matrix) return undefined;
   const what = freshness(sums, { width: shape.at(-1)!, initializerRange });
