@@ -65,6 +65,8 @@ export interface DraftConfig extends DecoderConfig {
   taps?: readonly number[];
   /** Tokens that its own LM head knows; fusion `taps` only. */
   draftVocabulary?: number;
+  /** The layer's residual is the normalised feature, as in drafts of vLLM speculators; fusion `taps` only. */
+  normedResidual?: boolean;
   /** Identity of the target it was trained for (hash of its weights), if known. */
   target?: string;
 }
@@ -134,7 +136,7 @@ export async function readTargetConfig(folder: string): Promise<TargetConfig> {
 
 /** @throws when the parts of a draft do not go together, with the reason. */
 export function checkDraftConfig(config: DraftConfig, name = "this draft"): void {
-  const { fusion, head, taps, draftVocabulary, vocabulary } = config;
+  const { fusion, head, taps, draftVocabulary, normedResidual, vocabulary } = config;
   const refuse = (what: string) => new Error(`Cannot use ${name}: ${what}`);
   if (!(fusion in FUSIONS)) {
     throw refuse(`fusion is ${fusion}, wanted ${Object.keys(FUSIONS).join(", ")}`);
@@ -143,7 +145,7 @@ export function checkDraftConfig(config: DraftConfig, name = "this draft"): void
     throw refuse(`head is ${head}, wanted dual or single`);
   }
   if (fusion !== "taps") {
-    if (taps === undefined && draftVocabulary === undefined) return;
+    if (taps === undefined && draftVocabulary === undefined && !normedResidual) return;
     throw refuse(`fusion ${fusion} reads the last layer and has the target's LM head`);
   }
   if (head !== "single") throw refuse("fusion taps has one output, wanted head single");
@@ -161,9 +163,8 @@ export function checkDraftConfig(config: DraftConfig, name = "this draft"): void
 /** Reads a draft's `config.json`: the published LLaMA fields, our switches under `griffin`. */
 export async function readDraftConfig(file: string): Promise<DraftConfig> {
   const json = await readJson(file), own = (json.griffin ?? {}) as Json;
-  if (json.attention_bias === true || json.mlp_bias === true) {
-    throw new Error(`Cannot use ${file}: attention_bias or mlp_bias is true, wanted none`);
-  }
+  const biased = ["attention_bias", "mlp_bias", "qkv_bias"].find((key) => json[key] === true);
+  if (biased !== undefined) throw new Error(`Cannot use ${file}: ${biased} is true, wanted none`);
   const config = {
     ...decoderConfig(json, file),
     fusion: own.fusion ?? "tgf",
@@ -171,6 +172,7 @@ export async function readDraftConfig(file: string): Promise<DraftConfig> {
     target: own.target,
     ...(own.taps !== undefined && { taps: own.taps }),
     ...(json.draft_vocab_size !== undefined && { draftVocabulary: json.draft_vocab_size }),
+    ...(json.norm_before_residual === true && { normedResidual: true }),
   } as DraftConfig;
   checkDraftConfig(config, file);
   return config;
@@ -178,7 +180,7 @@ export async function readDraftConfig(file: string): Promise<DraftConfig> {
 
 /** The `config.json` of a draft, in the published form. */
 export function draftConfigJson(config: DraftConfig): Json {
-  const { fusion, head, target, taps, draftVocabulary } = config;
+  const { fusion, head, target, taps, draftVocabulary, normedResidual } = config;
   return {
     architectures: [fusion === "taps" ? "LlamaForCausalLMEagle3" : "LlamaForCausalLM"],
     model_type: "llama",
@@ -191,6 +193,7 @@ export function draftConfigJson(config: DraftConfig): Json {
     head_dim: config.headSize,
     vocab_size: config.vocabulary,
     ...(draftVocabulary !== undefined && { draft_vocab_size: draftVocabulary }),
+    ...(normedResidual && { norm_before_residual: true }),
     max_position_embeddings: config.positions,
     rms_norm_eps: config.epsilon,
     rope_theta: config.ropeTheta,

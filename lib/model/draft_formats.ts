@@ -97,7 +97,6 @@ export const DRAFT_FORMATS = {
     taps: (json) => layerNumbers(json.eagle_aux_hidden_state_layer_ids),
     unlike: (json) => [
       ...moreLayers(speculatorsSizes(json)),
-      ...isTrue(json, "norm_before_residual", "the residual is the normalised feature"),
       ...isTrue(json, "norm_before_fc", "the tapped features are normalised"),
       ...laterEagle3(json),
     ],
@@ -250,6 +249,7 @@ export function foreignConfig(
   return {
     config: {
       ...{ ...sizes, fusion, head: "single", draftVocabulary, ...target },
+      ...(json.norm_before_residual === true && { normedResidual: true }),
       taps: taps ?? Array.from({ length: count }, (_, i) => i),
     },
     ...(taps === undefined && {
