@@ -2,7 +2,7 @@
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { type Checkup, examine, type Finding, openChecked } from "../model/checkup.ts";
 import { checkValues, type ValuesEvent } from "../model/checkup_values.ts";
-import { readTargetConfig } from "../model/config.ts";
+import { FUSIONS, readTargetConfig } from "../model/config.ts";
 import { convertDraft, obstacles } from "../model/convert_draft.ts";
 import { hashWeights, type TargetIdentity } from "../model/load.ts";
 import { compareSizes, compareValues } from "../model/target_fit.ts";
@@ -39,6 +39,7 @@ function summaryRows(checkup: Checkup): string[][] {
   if (config === undefined) return rows;
   const { width, inner, heads, kvHeads, headSize, vocabulary } = config;
   const sizes = { width, inner, heads, "key heads": kvHeads, "head size": headSize, vocabulary };
+  if (draft !== undefined) rows.push(["design", `${FUSIONS[draft.fusion]}; head ${draft.head}`]);
   rows.push(["sizes", Object.entries(sizes).map(([k, v]) => `${k} ${v}`).join(", ")]);
   if (draft?.draftVocabulary !== undefined) {
     rows.push(["draft vocabulary", `${draft.draftVocabulary} tokens`]);
@@ -48,6 +49,9 @@ function summaryRows(checkup: Checkup): string[][] {
   rows.push(["sizes are those of", like.join("; ") || "no well-known target"]);
   return rows;
 }
+
+/** Findings that are shown where not all are asked for. */
+const SHOWN = 40;
 
 const ORDER = ["fault", "doubt", "note"];
 
@@ -67,11 +71,15 @@ export async function examineCheckpoint(
   using source = opened.source;
   const checkup = await examine(opened, { layers: config?.layers });
   const findings = [...checkup.findings, ...gather("values", checkValues(source, checkup))];
+  const summary = summaryRows(checkup);
   let target: TargetIdentity | undefined;
   if (config !== undefined && file !== undefined && folder !== undefined) {
     if (checkup.kind === "draft") {
       target = { folder, config, identity: await hashWeights(file.path) };
-      findings.push(...compareSizes(checkup, target));
+      const sizes = compareSizes(checkup, target);
+      findings.push(...sizes);
+      const fits = !sizes.some(({ level }) => level === "fault");
+      summary.push(["fits the target", fits ? `${folder} (${target.identity})` : "no"]);
       const events = compareValues({ source, checkup }, { file, config });
       findings.push(...gather("target", events));
     } else {
@@ -85,7 +93,7 @@ export async function examineCheckpoint(
   findings.sort((a, b) => ORDER.indexOf(a.level) - ORDER.indexOf(b.level));
   const refused = obstacles(checkup, findings);
   const sound = !findings.some(({ level }) => level === "fault");
-  say(formatTable(summaryRows(checkup)));
+  say(formatTable(summary));
   if (tensors) {
     const rows = checkup.tensors.map((t) => [
       ...[t.name, t.dtype, `[${t.shape}]`, t.role],
@@ -94,8 +102,11 @@ export async function examineCheckpoint(
     say(`\n${formatTable([["tensor", "type", "shape", "role", "here called"], ...rows])}`);
   }
   if (findings.length > 0) {
-    const rows = findings.map(({ level, tensor, what }) => [level, tensor ?? "", what]);
+    const shown = tensors ? findings : findings.slice(0, SHOWN);
+    const rows = shown.map(({ level, tensor, what }) => [level, tensor ?? "", what]);
     say(`\n${formatTable([["level", "tensor", "finding"], ...rows])}`);
+    const more = findings.length - shown.length;
+    if (more > 0) say(`and ${more} more: --tensors shows them`);
   }
   say(`\n${sound ? "no faults" : "it cannot be used as it is"}`);
   if (checkup.kind === "draft") {

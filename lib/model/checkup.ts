@@ -115,7 +115,8 @@ export async function openChecked(
   const isFolder = statSync(path).isDirectory(), folder = isFolder ? path : dirname(path);
   const settings = join(folder, "config.json");
   const json = existsSync(settings) ? await readJson(settings) : undefined;
-  const source = isFolder ? openCheckpoint(path) : openWeights(path);
+  const whole = isFolder || path.endsWith(".index.json");
+  const source = whole ? openCheckpoint(folder) : openWeights(path);
   return { source, settings, folder, ...(json && { json }) };
 }
 
