@@ -4,6 +4,7 @@
  */
 import type { TensorSource } from "../io/safetensors.ts";
 import type { Checkup, Finding, TensorRow } from "./checkup.ts";
+import { readDraftTokens } from "./draft_vocabulary.ts";
 import { oddityOf, sumValues } from "./tensor_values.ts";
 
 /** Progress and what it found. */
@@ -27,28 +28,6 @@ export function sameValues(a: Float32Array, b: Float32Array): boolean {
 export const nearlySame = (a: number, b: number): boolean =>
   Math.abs(a - b) <= Math.abs(b) / 256 + 6e-8;
 
-/**
- * Target ids of a draft vocabulary, read from `d2t` (target id = draft id + offset); all of them where there is no
- * table and the vocabularies are of one size.
- * @throws when they are not rising within the vocabulary: drafting counts on that.
- */
-export function readDraftTokens(
-  source: TensorSource,
-  { vocabulary, draftVocabulary }: { vocabulary: number; draftVocabulary: number },
-): Int32Array {
-  if (!source.has("d2t") && draftVocabulary === vocabulary) {
-    return Int32Array.from({ length: vocabulary }, (_, i) => i);
-  }
-  const tokens = source.readInt("d2t").map((offset, id) => id + offset);
-  const at = tokens.findIndex((t, i) => t < 0 || t >= vocabulary || (i > 0 && t <= tokens[i - 1]));
-  if (at < 0) return tokens;
-  const before = at > 0 ? ` after ${tokens[at - 1]}` : "";
-  throw new Error(
-    `names target token ${tokens[at]} for draft token ${at}${before}, wanted rising ids ` +
-      `below ${vocabulary}`,
-  );
-}
-
 /** Faults of `d2t` and `t2d`, if a draft has a vocabulary of its own. */
 function checkTables(source: TensorSource, { draft }: Checkup): Finding[] {
   const { draftVocabulary, vocabulary } = draft!;
@@ -56,7 +35,7 @@ function checkTables(source: TensorSource, { draft }: Checkup): Finding[] {
   try {
     tokens = readDraftTokens(source, { vocabulary, draftVocabulary: draftVocabulary! });
   } catch (cause) {
-    return [{ level: "fault", tensor: "d2t", what: (cause as Error).message }];
+    return [{ level: "fault", what: (cause as Error).message }];
   }
   if (!source.has("t2d")) return [];
   const marked = source.readInt("t2d"), named = new Set(tokens);

@@ -9,10 +9,10 @@ import { sizeOf } from "../graph/node.ts";
 import { writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
 import { streamSafetensors, type TensorSource, type TensorToStream } from "../io/safetensors.ts";
 import type { Checkup, Finding } from "./checkup.ts";
-import { readDraftTokens } from "./checkup_values.ts";
 import { draftConfigJson } from "./config.ts";
 import { draftShapes } from "./draft.ts";
 import { foreignName } from "./draft_formats.ts";
+import { readDraftTokens, vocabularyTables } from "./draft_vocabulary.ts";
 
 /** Why a checkpoint cannot be converted, each reason one line; none if it can. */
 export function obstacles(checkup: Checkup, findings: readonly Finding[]): string[] {
@@ -58,11 +58,9 @@ export async function convertDraft(
   const { vocabulary, draftVocabulary } = draft;
   if (draftVocabulary !== undefined) {
     const tokens = readDraftTokens(source, { vocabulary, draftVocabulary });
-    const offsets = BigInt64Array.from(tokens, (t, i) => BigInt(t - i));
-    const known = new Uint8Array(vocabulary);
-    tokens.forEach((t) => known[t] = 1);
-    tensors.d2t = { shape: [tokens.length], dtype: "I64", read: () => offsets };
-    tensors.t2d = { shape: [vocabulary], dtype: "BOOL", read: () => known };
+    for (const [name, { data, ...table }] of Object.entries(vocabularyTables(tokens, vocabulary))) {
+      tensors[name] = { ...table, read: () => data };
+    }
   }
   const config = { ...draft, ...(target !== undefined && { target }) };
   await writeFolderAtomic(out, async (folder) => {

@@ -5,8 +5,9 @@
 import { sameShape } from "../graph/node.ts";
 import type { TensorSource } from "../io/safetensors.ts";
 import type { Checkup, Finding } from "./checkup.ts";
-import { nearlySame, readDraftTokens, sameValues, type ValuesEvent } from "./checkup_values.ts";
+import { nearlySame, sameValues, type ValuesEvent } from "./checkup_values.ts";
 import type { DecoderConfig } from "./config.ts";
+import { readDraftTokens } from "./draft_vocabulary.ts";
 import type { TargetIdentity } from "./load.ts";
 
 /** Sizes that a draft may have of its own, and what a difference means. */
@@ -136,7 +137,7 @@ function isRowsOf(
   } catch {
     return false; // told by the check of the tables
   }
-  if (tokens.length * width !== own.length) return false;
+  if (tokens.length * width !== own.length) return false; // told by the shapes
   const theirs = head();
   return tokens.every((t, i) =>
     sameValues(
