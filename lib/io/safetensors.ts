@@ -8,7 +8,7 @@ import { writeFileAtomic } from "./atomic.ts";
 import { fromBrain, fromHalf, toBrain, toHalf } from "./float16.ts";
 
 /** Bytes of one element of each type that can be read; the format's 8-bit floats and smaller are not. */
-const ELEMENT_BYTES = {
+export const ELEMENT_BYTES = {
   F64: 8,
   F32: 4,
   F16: 2,
@@ -305,7 +305,10 @@ const STORED_AS = {
 } as const;
 
 /** Type and bytes that a tensor gets in the file. @throws when its values cannot be stored so. */
-function encodeTensor(name: string, tensor: TensorToWrite): [dtype: string, bytes: Uint8Array] {
+export function encodeTensor(
+  name: string,
+  tensor: TensorToWrite,
+): [dtype: string, bytes: Uint8Array] {
   const { shape, data } = tensor, kind = data?.[Symbol.toStringTag] ?? "nothing";
   const allowed: readonly (string | undefined)[] = Object.hasOwn(STORED_AS, kind)
     ? STORED_AS[kind as keyof typeof STORED_AS]
@@ -330,8 +333,8 @@ function encodeTensor(name: string, tensor: TensorToWrite): [dtype: string, byte
   return [dtype, new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)];
 }
 
-/** Header of a file, padded so that the data start at a multiple of 8. @throws on a name that is taken. */
-function encodeHeader(
+/** Length and header of a file, padded so that the data start at a multiple of 8. @throws on a name that is taken. */
+export function encodeHeader(
   path: string,
   tensors:
     readonly (readonly [name: string, dtype: string, shape: readonly number[], bytes: number])[],
@@ -369,35 +372,4 @@ export async function writeSafetensors(
     metadata,
   );
   await writeFileAtomic(path, [...header, ...parts.map(([, , bytes]) => bytes)]);
-}
-
-/** A tensor whose values are asked for when its turn has come. */
-export interface TensorToStream extends Required<Pick<TensorToWrite, "shape" | "dtype">> {
-  read: () => TensorToWrite["data"];
-}
-
-/**
- * The same for tensors that are not all to be in memory: each is read, written and forgotten.
- * @throws when values do not fit their shape and type; nothing of the file is left then.
- */
-export async function streamSafetensors(
-  path: string,
-  tensors: Record<string, TensorToStream>,
-): Promise<void> {
-  const header = encodeHeader(
-    path,
-    Object.entries(tensors).map(([name, { dtype, shape }]) =>
-      [name, dtype, shape, sizeOf(shape) * ELEMENT_BYTES[dtype]] as const
-    ),
-    {},
-  );
-  await writeFileAtomic(
-    path,
-    function* () {
-      yield* header;
-      for (const [name, { shape, dtype, read }] of Object.entries(tensors)) {
-        yield encodeTensor(name, { shape, dtype, data: read() })[1];
-      }
-    }(),
-  );
 }

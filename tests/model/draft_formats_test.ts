@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import {
-  DRAFT_FORMATS,
+  type DRAFT_FORMATS,
   eagle3Taps,
   foreignConfig,
   foreignName,
