@@ -19,6 +19,7 @@ import {
   type TargetConfig,
 } from "./config.ts";
 import { draftMatrices, draftShapes } from "./draft.ts";
+import { readDraftTokens, vocabularyTables } from "./draft_vocabulary.ts";
 import { DRAFT_TOKENS } from "./eagle3.ts";
 import { dequantize, quantBlock, quantize } from "./quantize.ts";
 import { type LayerRange, targetMatrices, targetShapes } from "./llama.ts";
@@ -75,6 +76,12 @@ function sourcesOf(
     name.replace(merged, part),
     [rows[i], ...shape.slice(1)],
   ]);
+}
+
+/** Published names and shapes of all weights of a target. */
+export function publishedShapes(config: TargetConfig): Record<string, Shape> {
+  const all = Object.entries(targetShapes(config));
+  return Object.fromEntries(all.flatMap(([name, shape]) => sourcesOf(name, { shape, config })));
 }
 
 function checkShape(file: TensorSource, name: string, wanted: Shape): void {
@@ -280,19 +287,9 @@ export async function readDraft(
     parameters[name] = file.readFloat32(name);
   }
   if (target !== undefined) checkFits(folder, config, target);
-  if (config.draftVocabulary === undefined) return { config, parameters };
-  // Published as offsets: target id = draft id + d2t[draft id].
-  const tokens = file.readInt("d2t").map((offset, id) => id + offset);
-  if (
-    tokens.length !== config.draftVocabulary ||
-    tokens.some((t, i) => t < 0 || t >= config.vocabulary || (i > 0 && t <= tokens[i - 1]))
-  ) {
-    throw new Error(
-      `Cannot use ${path}: d2t names ${tokens.length} tokens up to ${tokens.at(-1)}, wanted ` +
-        `${config.draftVocabulary} different ones of ${config.vocabulary}, rising`,
-    );
-  }
-  return { config, parameters, tokens };
+  const { vocabulary, draftVocabulary } = config;
+  if (draftVocabulary === undefined) return { config, parameters };
+  return { config, parameters, tokens: readDraftTokens(file, { vocabulary, draftVocabulary }) };
 }
 
 /** @throws when a draft does not fit a target, or was trained for another. */
@@ -356,16 +353,7 @@ export async function writeDraft(
   for (const [name, shape] of Object.entries(draftShapes(config))) {
     tensors[name] = { shape, data: parameters[name], dtype };
   }
-  if (tokens !== undefined) {
-    const known = new Uint8Array(config.vocabulary);
-    tokens.forEach((t) => known[t] = 1);
-    tensors.d2t = {
-      shape: [tokens.length],
-      data: BigInt64Array.from(tokens, (t, i) => BigInt(t - i)),
-      dtype: "I64",
-    };
-    tensors.t2d = { shape: [known.length], data: known, dtype: "BOOL" };
-  }
+  if (tokens !== undefined) Object.assign(tensors, vocabularyTables(tokens, config.vocabulary));
   await writeSafetensors(join(folder, "model.safetensors"), tensors);
   const json = JSON.stringify(draftConfigJson(config), null, 2);
   await writeFileAtomic(join(folder, "config.json"), `${json}\n`);

@@ -199,6 +199,15 @@ Deno.test("unknown parts of a draft are refused", async () => {
   );
 });
 
+Deno.test("a draft with biases, as those for Qwen 2 have, is refused", async () => {
+  for (const key of ["attention_bias", "mlp_bias", "qkv_bias"]) {
+    await assert.rejects(
+      readAsDraft({ ...LLAMA, [key]: true }),
+      new RegExp(`${key} is true, wanted none`),
+    );
+  }
+});
+
 Deno.test("a draft takes over its target's sizes, scaled angles too, but not its inner width", async () => {
   const rope_scaling = { rope_type: "linear", factor: 4 };
   const { inner: _, ...sizes } = tinyDraftConfig();
