@@ -61,9 +61,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   "lib/graph": [],
   "lib/random.ts": [],
   "lib/io": ["lib/graph/node.ts"],
-  "lib/text": ["lib/io"],
+  "lib/hub": ["lib/io"],
+  "lib/text": ["lib/hub/model.ts", "lib/io"],
   "lib/backend": ["lib/graph", "lib/io/float16.ts", "lib/io/protobuf.ts", "kernels"],
-  "lib/model": ["lib/graph", "lib/io", "lib/backend/backend.ts"],
+  "lib/model": ["lib/graph", "lib/hub/model.ts", "lib/io", "lib/backend/backend.ts"],
   "lib/decode": [
     "lib/graph",
     "lib/model",
@@ -148,6 +149,7 @@ const MAY_IMPORT: Record<string, string[]> = {
 
 /** Packages, and the one room that knows each. */
 const PACKAGES: Record<string, string> = {
+  "@huggingface/hub": "lib/hub",
   "@huggingface/jinja": "lib/text",
   "@huggingface/tokenizers": "lib/text",
   "apache-arrow": "lib/data",
