@@ -269,6 +269,9 @@ Deno.test("files: each opens with what it is", () => {
 const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/mod.ts": "its examples are run by deno task ok",
   "lib/report/events.ts": "types only",
+  "lib/hub/bring.ts": "tests/hub/model_test.ts",
+  "lib/hub/listing.ts": "tests/hub/model_test.ts",
+  "lib/cli/fetch.ts": "tests/cli/models_test.ts",
   "lib/report/figure_layout.ts": "tests/report/figures_test.ts",
   "lib/graph/node.ts": "tests/graph/ops_test.ts",
   "lib/backend/backend.ts": "tests/backend/agreement_test.ts",

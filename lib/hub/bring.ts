@@ -81,13 +81,16 @@ export async function* bring(
     }
   };
   const all = Promise.all(Array.from({ length: AT_A_TIME }, work)).finally(() => open = false);
+  const clock = new AbortController();
   try {
     while (open) {
-      await Promise.race([all, sleep(PERIOD, undefined, { signal: stop.signal }).catch(() => {})]);
+      const period = sleep(PERIOD, undefined, { signal: clock.signal }).catch(() => {});
+      await Promise.race([all, period]);
       if (total > 0) yield { type: "download", done, total, files: missing.length };
     }
     if (failure !== undefined) throw failure;
   } finally {
+    clock.abort();
     stop.abort();
     await all;
   }

@@ -4,7 +4,7 @@
  * round. Where links cannot be made, the files themselves stand in the snapshot, as Python does it.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { copyFile, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { PARTIAL } from "../io/atomic.ts";
 import type { RemoteFile } from "./listing.ts";
@@ -80,27 +80,26 @@ export function lackOf(snapshot: string, { weights }: { weights: boolean }): str
 }
 
 /**
- * Puts a blob into a snapshot: a link, or where none can be made the file itself. Then a new blob is moved, since
- * large models should not lie there twice; an old one is copied, since other snapshots may count on it.
+ * Puts a blob into a snapshot: a link; a second name of the same file where links need more rights than there are; or
+ * the file itself. Then a new blob is moved, since large models should not lie there twice; an old one is copied,
+ * since other snapshots may count on it.
  */
 export async function placeBlob(
   cache: ModelCache,
-  { commit, file, isNew, link = symlink }: {
+  { commit, file, isNew, links = { symlink, link } }: {
     commit: string;
     file: RemoteFile;
     isNew: boolean;
-    /** Makes the link. */
-    link?: (target: string, path: string) => Promise<void>;
+    /** What the file system can do. */
+    links?: { symlink: typeof symlink; link: typeof link };
   },
 ): Promise<void> {
   const blob = cache.blob(file), place = join(cache.snapshot(commit), file.path);
   await mkdir(dirname(place), { recursive: true });
   await replace(place, async (temporary) => {
-    try {
-      await link(relative(dirname(place), blob), temporary);
-    } catch {
-      await (isNew ? rename(blob, temporary) : copyFile(blob, temporary));
-    }
+    await links.symlink(relative(dirname(place), blob), temporary)
+      .catch(() => links.link(blob, temporary))
+      .catch(() => isNew ? rename(blob, temporary) : copyFile(blob, temporary));
   });
 }
 

@@ -22,6 +22,8 @@ export type HubEvent =
 export interface FetchOptions {
   /** False: configuration, tokenizer and index only. */
   weights?: boolean;
+  /** Looks at the folder with configuration and tokenizer before the weights come; what it throws stops the download. */
+  check?: (folder: string) => Promise<unknown>;
   settings?: HubSettings;
   signal?: AbortSignal;
 }
@@ -72,7 +74,7 @@ function fromCache(
  */
 export async function* fetchModel(
   model: ModelName,
-  { weights = true, settings = hubSettings(), signal }: FetchOptions = {},
+  { weights = true, check, settings = hubSettings(), signal }: FetchOptions = {},
 ): AsyncGenerator<HubEvent> {
   const cache = modelCache(settings.cache, model), asking: Asking = { model, settings, signal };
   const { revision } = model;
@@ -101,6 +103,7 @@ export async function* fetchModel(
     throw new Error(`Cannot use ${formatName(model)}: it has no config.json`);
   }
   yield* bring(texts, { asking, cache, commit });
+  await check?.(folder);
   if (weights) {
     yield* bring(weightFiles(listing, { id: model.id, snapshot: folder }), {
       asking,
