@@ -89,14 +89,15 @@ export async function showDownload(
  * @throws as `fetchModel` does.
  */
 export async function openModels(
-  declared: Record<string, { model?: ModelKind }>,
+  declared: Record<string, { model?: ModelKind; default?: unknown }>,
   values: Record<string, unknown>,
   { signal }: { signal: AbortSignal },
 ): Promise<{ folders: Record<string, string>; names: Record<string, string> }> {
   const folders: Record<string, string> = {}, names: Record<string, string> = {};
-  for (const [key, { model }] of Object.entries(declared)) {
+  for (const [key, { model, default: fallback }] of Object.entries(declared)) {
     const given = values[key];
-    if (model === undefined || typeof given !== "string") continue;
+    // What ships is a folder, also where it is missing.
+    if (model === undefined || typeof given !== "string" || given === fallback) continue;
     const name = modelNameOf(given);
     if (name === undefined) continue;
     const settings = hubSettings();
