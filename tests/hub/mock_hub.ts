@@ -81,23 +81,29 @@ function bodyOf(bytes: Uint8Array<ArrayBuffer>, { faults }: Pick<MockHub, "fault
 
 /** Sends a file or the part of it that is asked for. */
 function send(
-  { bytes: whole }: MockFile,
-  { request, hub }: { request: Request; hub: Pick<MockHub, "faults"> },
+  { bytes: whole, ...file }: MockFile,
+  { request, hub, commit }: { request: Request; hub: Pick<MockHub, "faults">; commit: string },
 ): Response {
-  const { faults } = hub, range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.get("range") ?? "");
+  const { faults } = hub, hash = hashOf({ bytes: whole, ...file });
+  const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.get("range") ?? "");
   let bytes: Uint8Array<ArrayBuffer> = whole;
   if (faults.wrong !== undefined && faults.wrong.times > 0) {
     faults.wrong.times--;
     bytes = whole.map((b) => b ^ 255);
   }
+  // Python's huggingface_hub asks for these; here the listing tells them.
+  const headers = { "x-repo-commit": commit, etag: `"${hash}"`, "x-linked-etag": `"${hash}"` };
   if (range === null || faults.noRanges) {
-    return new Response(bodyOf(bytes, hub), { headers: { "content-length": `${bytes.length}` } });
+    return new Response(bodyOf(bytes, hub), {
+      headers: { ...headers, "content-length": `${bytes.length}` },
+    });
   }
   const from = Number(range[1]), to = range[2] === "" ? whole.length - 1 : Number(range[2]);
   if (from >= whole.length) return new Response(null, { status: 416 });
   return new Response(bodyOf(bytes.slice(from, to + 1), hub), {
     status: 206,
     headers: {
+      ...headers,
       "content-range": `bytes ${from}-${to}/${whole.length}`,
       "content-length": `${to + 1 - from}`,
     },
@@ -135,10 +141,13 @@ export function openMockHub(
       const found = there[decodeURIComponent(file[2])];
       if (found === undefined) return fail(404, "EntryNotFound");
       return faults.elsewhere === undefined
-        ? send(found, { request, hub: state })
+        ? send(found, { request, hub: state, commit })
         : Response.redirect(`${faults.elsewhere}${pathname}`, 302);
     }
-    if (api![1] === "revision") return Response.json({ _id: "1", id: "org/tiny", sha: commit });
+    if (api![1] === "revision") {
+      const siblings = Object.keys(there).map((rfilename) => ({ rfilename }));
+      return Response.json({ _id: "1", id: "org/tiny", sha: commit, siblings });
+    }
     return Response.json(
       Object.entries(there).map(([path, one]) => ({
         ...{ type: "file", path, size: one.bytes.length },
