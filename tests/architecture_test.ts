@@ -61,9 +61,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   "lib/graph": [],
   "lib/random.ts": [],
   "lib/io": ["lib/graph/node.ts"],
-  "lib/text": ["lib/io"],
+  "lib/hub": ["lib/io"],
+  "lib/text": ["lib/hub/model.ts", "lib/io"],
   "lib/backend": ["lib/graph", "lib/io/float16.ts", "lib/io/protobuf.ts", "kernels"],
-  "lib/model": ["lib/graph", "lib/io", "lib/backend/backend.ts"],
+  "lib/model": ["lib/graph", "lib/hub/model.ts", "lib/io", "lib/backend/backend.ts"],
   "lib/decode": [
     "lib/graph",
     "lib/model",
@@ -148,6 +149,7 @@ const MAY_IMPORT: Record<string, string[]> = {
 
 /** Packages, and the one room that knows each. */
 const PACKAGES: Record<string, string> = {
+  "@huggingface/hub": "lib/hub",
   "@huggingface/jinja": "lib/text",
   "@huggingface/tokenizers": "lib/text",
   "apache-arrow": "lib/data",
@@ -267,6 +269,9 @@ Deno.test("files: each opens with what it is", () => {
 const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/mod.ts": "its examples are run by deno task ok",
   "lib/report/events.ts": "types only",
+  "lib/hub/bring.ts": "tests/hub/model_test.ts",
+  "lib/hub/listing.ts": "tests/hub/model_test.ts",
+  "lib/cli/fetch.ts": "tests/cli/models_test.ts",
   "lib/report/figure_layout.ts": "tests/report/figures_test.ts",
   "lib/graph/node.ts": "tests/graph/ops_test.ts",
   "lib/decode/resident_round.ts": "tests/decode/resident_decoder_test.ts",

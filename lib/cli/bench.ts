@@ -35,6 +35,7 @@ import { benchRounds } from "./bench_rounds.ts";
 import { benchSpeed } from "./bench_speed.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
 import { type Io, runCommand } from "./command.ts";
+import { DRAFT_OPTION, TARGET_OPTION } from "./models.ts";
 
 const PEERS = join(import.meta.dirname!, "../../tests/peers");
 /** The version that was timed; it is fetched when first asked for and is no dependency of the project. */
@@ -243,8 +244,8 @@ await runCommand({
     },
     vs: { type: "boolean", describe: "time other frameworks in turn with ours" },
     python: { type: "string", default: "python3", describe: "a Python with torch and safetensors" },
-    target: { type: "string", default: "data/target", describe: "target folder" },
-    draft: { type: "string", default: "data/draft", describe: "draft folder" },
+    target: TARGET_OPTION,
+    draft: DRAFT_OPTION,
     data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
     rounds: { type: "integer", minimum: 1, default: 15, describe: "timed runs of each" },
     total: { type: "integer", minimum: 10, default: 10000, describe: "new tokens (endurance)" },

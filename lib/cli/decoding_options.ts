@@ -16,10 +16,12 @@ import { openTrace } from "../report/trace_writer.ts";
 import { TargetDecoder } from "../decode/target.ts";
 import type { Growth } from "../decode/tree.ts";
 import { TreeDrafter } from "../decode/tree_drafter.ts";
+import { nameOfFolder } from "../hub/model.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
 import type { LayerShare } from "../model/stages.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Values } from "./command.ts";
+import { DRAFT_OPTION, TARGET_OPTION } from "./models.ts";
 
 /** Where programs run. */
 export const DEVICE_OPTION = {
@@ -31,14 +33,14 @@ export const DEVICE_OPTION = {
 
 /** Declared options. */
 export const DECODING_OPTIONS = {
-  target: { type: "string", default: "data/target", describe: "target folder" },
+  target: TARGET_OPTION,
   context: {
     type: "integer",
     minimum: 64,
     default: 4096,
     describe: "positions at most, prompt and reply together: caches are made for all of them",
   },
-  draft: { type: "string", default: "data/draft", describe: "draft folder" },
+  draft: DRAFT_OPTION,
   tokens: { type: "integer", minimum: 2, default: 128, describe: "new tokens at most" },
   temperature: { type: "number", minimum: 0, default: 0, describe: "0 is greedy" },
   "top-k": {
@@ -179,7 +181,12 @@ export async function openDecoding(
   for (const decoder of Object.values(resident ?? {})) resources.use(decoder);
   if (!backend.hostVisible) say(`rounds: ${resident ? "on the device" : "by the host"}`);
   const file = options.trace, { target: targetFolder, draft: draftFolder, tree } = options;
-  const shown = { target: targetFolder, draft: draftFolder, method, tree, ...sampling };
+  const shown = {
+    ...{ target: nameOfFolder(targetFolder), draft: nameOfFolder(draftFolder) },
+    method,
+    tree,
+    ...sampling,
+  };
   const writer = file === undefined ? undefined : resources.use(openTrace(file));
   const watched: Pick<EvaluateOptions, "trace" | "watch"> = writer === undefined ? {} : {
     trace: true,

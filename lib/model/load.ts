@@ -7,6 +7,7 @@ import { createReadStream, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Backend, Params, Tensor } from "../backend/backend.ts";
 import { type HostArray, sameShape, type Shape, sizeOf } from "../graph/node.ts";
+import { modelFolder } from "../hub/model.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
 import { type TensorSource, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
@@ -174,12 +175,13 @@ async function readUsedConfig(folder: string, context: number = CONTEXT): Promis
 }
 
 /**
- * Loads a target folder onto a backend, its matrices in 8 bits if asked; {@link Target} says what that costs. At most
+ * Loads a target, a folder or `ORG/NAME[@REVISION]` of the hub, onto a backend, its matrices in 8 bits if asked;
+ * {@link Target} says what that costs. At most
  * `context` positions are used: prompt and reply together, since caches are made for all of them.
  * @throws when a file is missing or damaged, the architecture is unknown, or weights contradict config.json.
  */
 export async function loadTarget(
-  folder: string,
+  given: string,
   { backend, eightBit = false, context, before = [] }: {
     backend: Backend;
     eightBit?: boolean;
@@ -188,6 +190,7 @@ export async function loadTarget(
     before?: readonly LayerShare[];
   },
 ): Promise<Target> {
+  const folder = await modelFolder(given, { check: readTargetConfig });
   const config = await readUsedConfig(folder, context);
   using file = openCheckpoint(folder);
   const read = (name: string, shape: Shape) => {
@@ -233,10 +236,11 @@ export const frozenType = ({ weights }: Pick<Target, "weights">): FrozenType =>
  * @throws as {@link loadTarget} does, and when a value is too large for f16.
  */
 export async function loadFrozen(
-  folder: string,
+  given: string,
   { backend, half = false }: { backend: Backend; half?: boolean },
 ): Promise<FrozenTarget> {
-  const config = await readUsedConfig(folder), weights: Params = {};
+  const folder = await modelFolder(given, { check: readTargetConfig }), weights: Params = {};
+  const config = await readUsedConfig(folder);
   using file = openCheckpoint(folder);
   const names = ["model.embed_tokens.weight", ...config.tied ? [] : ["lm_head.weight"]];
   for (const name of names) {
@@ -264,14 +268,16 @@ export function sharedHead(
 }
 
 /**
- * Reads a draft folder: `config.json` and `model.safetensors`, or `pytorch_model.bin` as the authors publish it.
+ * Reads a draft, a folder or `ORG/NAME[@REVISION]` of the hub: `config.json` and `model.safetensors`, or `pytorch_model.bin` as the authors publish it.
  * @throws when files are missing or damaged, sizes disagree, or it was trained for another target.
  */
 export async function readDraft(
-  folder: string,
+  given: string,
   { target }: { target?: TargetIdentity } = {},
 ): Promise<Draft> {
-  const settings = join(folder, "config.json");
+  const settingsOf = (folder: string) => join(folder, "config.json");
+  const check = (folder: string) => readDraftConfig(settingsOf(folder));
+  const folder = await modelFolder(given, { check }), settings = settingsOf(folder);
   if (!existsSync(settings)) {
     throw new Error(`Cannot read a draft from ${folder}: it has no config.json`);
   }
