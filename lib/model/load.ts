@@ -263,6 +263,7 @@ export async function readDraft(
     }
     parameters[name] = file.readFloat32(name);
   }
+  checkBiases(file, config);
   if (target !== undefined) checkFits(folder, config, target);
   if (config.draftVocabulary === undefined) return { config, parameters };
   // Published as offsets: target id = draft id + d2t[draft id].
@@ -277,6 +278,13 @@ export async function readDraft(
     );
   }
   return { config, parameters, tokens };
+}
+
+/** @throws when a file holds biases that its configuration does not speak of: left out, the draft would be another. */
+function checkBiases({ path, names }: TensorSource, { qkvBias }: DraftConfig): void {
+  const found = names.find((name) => /\.self_attn\.[qkv]_proj\.bias$/.test(name));
+  if (found === undefined || qkvBias) return;
+  throw new Error(`Cannot use ${path}: it holds ${found}, config.json wants qkv_bias true`);
 }
 
 /** @throws when a draft does not fit a target, or was trained for another. */
