@@ -292,10 +292,18 @@ export async function readDraft(
     }
     parameters[name] = file.readFloat32(name);
   }
+  checkBiases(file, config);
   if (target !== undefined) checkFits(folder, config, target);
   const { vocabulary, draftVocabulary } = config;
   if (draftVocabulary === undefined) return { config, parameters };
   return { config, parameters, tokens: readDraftTokens(file, { vocabulary, draftVocabulary }) };
+}
+
+/** @throws when a file holds biases that its configuration does not speak of: left out, the draft would be another. */
+function checkBiases({ path, names }: TensorSource, { qkvBias }: DraftConfig): void {
+  const found = names.find((name) => /\.self_attn\.[qkv]_proj\.bias$/.test(name));
+  if (found === undefined || qkvBias) return;
+  throw new Error(`Cannot use ${path}: it holds ${found}, config.json wants qkv_bias true`);
 }
 
 /** @throws when a draft does not fit a target, or was trained for another. */
