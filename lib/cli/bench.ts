@@ -12,6 +12,8 @@ import {
   MEMORY_PASSES,
   type MemoryRow,
 } from "../bench/memory.ts";
+import { type LoadingBits, type LoadingRow, measureLoading } from "../bench/loading.ts";
+import { REAL_SHAPES } from "../bench/real_target.ts";
 import { openPeer, type Peer } from "../bench/peers.ts";
 import {
   GRIFFIN_SIZES,
@@ -31,6 +33,7 @@ import { benchChat } from "./bench_chat.ts";
 import { benchEndurance } from "./bench_endurance.ts";
 import { benchKernels } from "./bench_kernels.ts";
 import { benchFrozen } from "./bench_frozen.ts";
+import { benchLoading } from "./bench_loading.ts";
 import { benchRounds } from "./bench_rounds.ts";
 import { benchSpeed } from "./bench_speed.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
@@ -40,6 +43,9 @@ import { DRAFT_OPTION, TARGET_OPTION } from "./models.ts";
 const PEERS = join(import.meta.dirname!, "../../tests/peers");
 /** The version that was timed; it is fetched when first asked for and is no dependency of the project. */
 const JAX_JS = "npm:@jax-js/jax@0.1.25";
+
+/** Where targets of real size are kept between runs. */
+const REAL_SIZE = "runs/real-size";
 
 interface Job extends TrainingJob {
   tokens: number;
@@ -228,7 +234,7 @@ async function features(
 await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
-    "memory of a step, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
+    "memory of a step, of loading a target of real size, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
     "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, rounds " +
     "on the GPU beside the host's, or a chat server under load",
   options: {
@@ -236,7 +242,7 @@ await runCommand({
       type: "string",
       choices: [
         ...["training", "decoding", "memory", "frozen", "features", "tree", "endurance", "kernels"],
-        ...["rounds", "chat"],
+        ...["rounds", "chat", "loading"],
       ],
       positional: true,
       default: "training",
@@ -251,9 +257,17 @@ await runCommand({
     total: { type: "integer", minimum: 10, default: 10000, describe: "new tokens (endurance)" },
     clients: { type: "integer", minimum: 2, default: 50, describe: "simulated clients (chat)" },
     minutes: { type: "integer", minimum: 1, default: 10, describe: "of traffic (chat)" },
+    shape: {
+      type: "string",
+      choices: Object.keys(REAL_SHAPES),
+      default: "tinyllama-1.1b",
+      describe: "of a target with random weights (loading)",
+    },
+    layers: { type: "integer", minimum: 1, describe: "of it [all]" },
     measure: {
       type: "string",
-      describe: "passes,tokens (memory) or type,size (frozen): only this, in this process",
+      describe:
+        "passes,tokens (memory), type,size (frozen) or bits,folder (loading): only this, in this process",
     },
     ...TREE_OPTIONS,
   },
@@ -276,6 +290,11 @@ await runCommand({
     const [first, ...rest] = options.measure.split(",");
     const row = what === "frozen"
       ? await measureFrozen(backend, { frozen: first as FrozenType, size: rest.join(",") })
+      : what === "loading"
+      ? await measureLoading(backend, {
+        bits: Number(first) as LoadingBits,
+        folder: rest.join(","),
+      })
       : await measureMemory(backend, { passes: Number(first), length: Number(rest[0]) });
     result({ what, row, environment });
     return;
@@ -292,6 +311,11 @@ await runCommand({
     ? await memory(shared)
     : what === "frozen"
     ? await benchFrozen((which) => measured<FrozenRow>("frozen", which), shared)
+    : what === "loading"
+    ? await benchLoading((which) => measured<LoadingRow>("loading", which), {
+      ...shared,
+      out: REAL_SIZE,
+    })
     : what === "features"
     ? await features(backend, shared)
     : what === "endurance"

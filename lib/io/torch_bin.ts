@@ -6,7 +6,7 @@
 import { type Shape, sizeOf } from "../graph/node.ts";
 import { fromBrain, fromHalf } from "./float16.ts";
 import { type Allowed, unpickle } from "./pickle.ts";
-import { halfOf, type TensorSource } from "./safetensors.ts";
+import { halfOf, roomFor, type TensorSource } from "./safetensors.ts";
 import { openZip, type ZipEntry, type ZipFile } from "./zip.ts";
 
 /** Element types by the storage class that names them: as safetensors calls them, and bytes. */
@@ -188,7 +188,12 @@ function sourceOf(zip: ZipFile, tensors: ReadonlyMap<string, TorchTensor>): Tens
         range: [entry.start, entry.start + sizeOf(shape) * bytes],
       } as ReturnType<TensorSource["info"]>;
     },
-    readFloat32: (name) => read(name, "floating point", toFloat32),
+    readFloat32: (name, into) => {
+      const values = read(name, "floating point", toFloat32);
+      if (into === undefined) return values;
+      roomFor(name, { size: values.length, into, path }).set(values);
+      return into;
+    },
     readHalf: (name) =>
       find(name).storage.dtype === "F16"
         ? new Uint16Array(gatherBytes(zip, name, find(name)).buffer)

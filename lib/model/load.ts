@@ -24,6 +24,7 @@ import { readDraftTokens, vocabularyTables } from "./draft_vocabulary.ts";
 import { DRAFT_TOKENS } from "./eagle3.ts";
 import { dequantize, quantBlock, quantize } from "./quantize.ts";
 import { type LayerRange, targetMatrices, targetShapes } from "./llama.ts";
+import { checkShape, type ReadWeight, weightReader } from "./read_weights.ts";
 import { isPartOf, type LayerShare, splitLayers, type Stage } from "./stages.ts";
 
 /**
@@ -55,50 +56,6 @@ export interface Draft {
   tokens?: Int32Array;
 }
 
-/** Published names of matrices that the target Program reads side by side. */
-const MERGED: Record<string, string[]> = {
-  "self_attn.qkv_proj": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-  "mlp.gate_up_proj": ["mlp.gate_proj", "mlp.up_proj"],
-  ".w13.": [".w1.", ".w3."],
-};
-
-/** The published matrices behind one of the Program's, top first, and the shape of each. */
-function sourcesOf(
-  name: string,
-  { shape, config }: { shape: Shape; config: TargetConfig },
-): [name: string, shape: Shape][] {
-  const merged = Object.keys(MERGED).find((m) => name.includes(m));
-  if (merged === undefined) return [[name, shape]];
-  const { heads, kvHeads, headSize: k, inner } = config;
-  const rows = merged.startsWith("self_attn")
-    ? [heads * k, kvHeads * k, kvHeads * k]
-    : [inner, inner];
-  return MERGED[merged].map((part, i) => [
-    name.replace(merged, part),
-    [rows[i], ...shape.slice(1)],
-  ]);
-}
-
-/** Published names and shapes of all weights of a target. */
-export function publishedShapes(config: TargetConfig): Record<string, Shape> {
-  const all = Object.entries(targetShapes(config));
-  return Object.fromEntries(all.flatMap(([name, shape]) => sourcesOf(name, { shape, config })));
-}
-
-function checkShape(file: TensorSource, name: string, wanted: Shape): void {
-  const { shape } = file.info(name);
-  if (!sameShape(shape, wanted)) {
-    throw new Error(
-      `Cannot use ${file.path}: ${name} is [${shape}], config.json wants [${wanted}]`,
-    );
-  }
-}
-
-function readChecked(file: TensorSource, name: string, wanted: Shape): Float32Array {
-  checkShape(file, name, wanted);
-  return file.readFloat32(name);
-}
-
 /** What a draft must fit: which target it is, without its weights. */
 export type TargetIdentity = Pick<Target, "folder" | "config" | "identity">;
 
@@ -117,50 +74,66 @@ export async function hashWeights(path: string): Promise<string> {
   return hash.digest("hex").slice(0, 16);
 }
 
+const EMBEDDING = "model.embed_tokens.weight";
+
+/** Bytes from which on a target is not to be in memory twice. */
+const LARGE_BYTES = 1e9;
+
+function isLarge(config: TargetConfig, { eightBit }: { eightBit: boolean }): boolean {
+  const bytes = ([name, shape]: [string, Shape]) =>
+    sizeOf(shape) * (eightBit && shape.length === 2 && name !== EMBEDDING ? 1 : 4);
+  return Object.entries(targetShapes(config)).reduce((n, w) => n + bytes(w), 0) >= LARGE_BYTES;
+}
+
+/** Puts values on a backend for good. */
+type Place = (data: HostArray, shape: Shape) => Tensor;
+
 /** Puts a matrix [O, I] on a backend in 8 bits, as `NAME.packed` and `NAME.scales`. */
 function placeQuantized(
   name: string,
   values: Float32Array,
-  { shape: [outer, inner], block, backend }: { shape: Shape; block: number; backend: Backend },
+  { shape: [outer, inner], block, place }: { shape: Shape; block: number; place: Place },
 ): Params {
   const { packed, scales } = quantize(values, block);
   return {
-    [`${name}.packed`]: backend.tensor(packed, [outer, inner / block, block]),
-    [`${name}.scales`]: backend.tensor(scales, [outer, inner / block]),
+    [`${name}.packed`]: place(packed, [outer, inner / block, block]),
+    [`${name}.scales`]: place(scales, [outer, inner / block]),
   };
 }
 
 /**
  * Puts a target's weights on a backend. `read` gives those of the Program by name, one after the other, so that in
- * 8 bits one f32 matrix is in memory at a time (the embedding stays).
+ * 8 bits one f32 matrix is in memory at a time, the same memory for all of them in a large target.
  * @throws when 8 bits are asked for and no block divides all rows.
  */
 export function placeTarget(
   config: TargetConfig,
-  read: (name: string, shape: Shape) => Float32Array,
-  { backend, eightBit = false, layers }: {
+  read: ReadWeight,
+  { backend, eightBit = false, layers, large = isLarge(config, { eightBit }) }: {
     backend: Backend;
     eightBit?: boolean;
     /** Only what this stage needs. */
     layers?: LayerRange;
+    /** Too large to be in memory twice: see `Backend.weight`. */
+    large?: boolean;
   },
 ): Params {
   const weights: Params = {}, matrices = eightBit ? targetMatrices(config) : {};
   const block = quantBlock(matrices), head = "lm_head.weight";
   if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
-  let embedding: Float32Array | undefined;
-  for (const [name, shape] of Object.entries(targetShapes(config))) {
-    if (layers !== undefined && !isPartOf(layers, name, config)) continue;
-    const values = read(name, shape);
-    embedding ??= values; // the first one, and the tied head's
-    if (name in matrices) {
-      Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
-    } else weights[name] = backend.tensor(values, shape);
-  }
+  const shapes = Object.entries(targetShapes(config))
+    .filter(([name]) => layers === undefined || isPartOf(layers, name, config));
+  const place: Place = large && backend.weight ? backend.weight : backend.tensor;
+  const scratch = new Float32Array(large ? Math.max(0, ...Object.values(matrices).map(sizeOf)) : 0);
   const last = layers === undefined || layers.to === config.layers;
-  if (eightBit && config.tied && last) {
-    const values = embedding!;
-    Object.assign(weights, placeQuantized(head, values, { shape: matrices[head], block, backend }));
+  for (const [name, shape] of shapes) {
+    const rounded = name in matrices, own = { block, place };
+    const values = read(name, shape, large && rounded ? scratch : undefined);
+    if (rounded) Object.assign(weights, placeQuantized(name, values, { shape, ...own }));
+    if (eightBit && config.tied && last && name === EMBEDDING) {
+      Object.assign(weights, placeQuantized(head, values, { shape: matrices[head], ...own }));
+    }
+    if (!rounded) weights[name] = place(values, shape); // last: it may move the values
   }
   return weights;
 }
@@ -193,22 +166,13 @@ export async function loadTarget(
   const folder = await modelFolder(given, { check: readTargetConfig });
   const config = await readUsedConfig(folder, context);
   using file = openCheckpoint(folder);
-  const read = (name: string, shape: Shape) => {
-    const parts = sourcesOf(name, { shape, config }).map(([n, wanted]) =>
-      readChecked(file, n, wanted)
-    );
-    if (parts.length === 1) return parts[0];
-    const data = new Float32Array(sizeOf(shape));
-    let at = 0;
-    for (const p of parts) {
-      data.set(p, at);
-      at += p.length;
-    }
-    return data;
-  };
   const stages = splitLayers(config, { before, last: backend }).map((stage): Stage => ({
     ...stage,
-    weights: placeTarget(config, read, { backend: stage.backend, eightBit, layers: stage }),
+    weights: placeTarget(config, weightReader(file, config), {
+      backend: stage.backend,
+      eightBit,
+      layers: stage,
+    }),
   }));
   const { weights } = stages[stages.length - 1], identity = await hashWeights(file.path);
   return { folder, config, weights, eightBit, identity, ...(stages.length > 1 && { stages }) };
@@ -228,7 +192,7 @@ export type FrozenType = "f32" | "f16";
 
 /** The type in which a target holds its embedding (and, of a {@link FrozenTarget}, its head). */
 export const frozenType = ({ weights }: Pick<Target, "weights">): FrozenType =>
-  weights["model.embed_tokens.weight"].dtype as FrozenType;
+  weights[EMBEDDING].dtype as FrozenType;
 
 /**
  * Loads the embedding and LM head of a target alone, for training on stored features: in f32, or `half`: in f16,
@@ -242,7 +206,7 @@ export async function loadFrozen(
   const folder = await modelFolder(given, { check: readTargetConfig }), weights: Params = {};
   const config = await readUsedConfig(folder);
   using file = openCheckpoint(folder);
-  const names = ["model.embed_tokens.weight", ...config.tied ? [] : ["lm_head.weight"]];
+  const names = [EMBEDDING, ...config.tied ? [] : ["lm_head.weight"]];
   for (const name of names) {
     const shape = targetShapes(config)[name];
     checkShape(file, name, shape);
@@ -256,7 +220,7 @@ export function sharedHead(
   { config, weights }: Pick<Target, "config" | "weights">,
   { backend }: { backend: Backend },
 ): Params {
-  const embedding = weights["model.embed_tokens.weight"], name = "lm_head.weight";
+  const embedding = weights[EMBEDDING], name = "lm_head.weight";
   const head = config.tied ? embedding : weights[name] ?? backend.tensor(
     dequantize({
       packed: onHost(weights[`${name}.packed`], name) as Uint8Array,
@@ -344,7 +308,8 @@ export function placeDraft(
   for (const [name, shape] of Object.entries(matrices)) {
     const values = parameters[name] ?? onHost(weights[name], name) as Float32Array;
     delete weights[name]; // the head in f32: nothing reads it now
-    Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
+    const place = backend.tensor;
+    Object.assign(weights, placeQuantized(name, values, { shape, block, place }));
   }
   return weights;
 }

@@ -7,6 +7,7 @@ import { sizeOf } from "../../lib/graph/node.ts";
 import type { DraftConfig, TargetConfig } from "../../lib/model/config.ts";
 import { targetShapes } from "../../lib/model/llama.ts";
 import { type Draft, placeTarget, type Target } from "../../lib/model/load.ts";
+import type { ReadWeight } from "../../lib/model/read_weights.ts";
 import { random } from "../../lib/random.ts";
 import { initialDraft } from "../../lib/train/initial.ts";
 
@@ -39,16 +40,24 @@ export function tinyWeights(config: TargetConfig, seed = 1): Record<string, Floa
   );
 }
 
+/** Weights as a target is given them: copies, in memory that is given if it is. */
+export const reader = (values: Record<string, Float32Array>): ReadWeight => (name, _, into) => {
+  if (into === undefined) return values[name].slice();
+  into.set(values[name]);
+  return into.subarray(0, values[name].length);
+};
+
 /** A random target on a backend, in 8 bits if asked. */
 export function tinyTarget(
   backend: Backend,
-  { seed = 1, eightBit = false, ...changes }: Partial<TargetConfig> & {
+  { seed = 1, eightBit = false, large = false, ...changes }: Partial<TargetConfig> & {
     seed?: number;
     eightBit?: boolean;
+    large?: boolean;
   } = {},
 ): Target {
   const config = { ...TINY, ...changes }, values = tinyWeights(config, seed);
-  const weights = placeTarget(config, (name) => values[name], { backend, eightBit });
+  const weights = placeTarget(config, reader(values), { backend, eightBit, large });
   return { folder: "tiny", config, weights, eightBit, identity: `tiny-${seed}` };
 }
 
