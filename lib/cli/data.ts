@@ -11,6 +11,7 @@ import { checkSampling } from "../decode/sample.ts";
 import { loadTarget } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type Io, runCommand } from "./command.ts";
+import { DECODING_OPTIONS } from "./decoding_options.ts";
 import { TARGET_OPTION } from "./models.ts";
 import { Progress } from "./progress.ts";
 import { writeDataCommand } from "./run_record.ts";
@@ -74,6 +75,11 @@ await runCommand({
       describe: "share of answers made greedily",
     },
     batch: { type: "integer", minimum: 1, default: 16, describe: "conversations at a time" },
+    context: DECODING_OPTIONS.context,
+    "target-bits": {
+      ...DECODING_OPTIONS["target-bits"],
+      describe: "target's matrices; a draft trained on features of 8 bits is one for that target",
+    },
     seed: { type: "integer", default: 0, describe: "of prompts and answers" },
     storage: {
       type: "string",
@@ -101,7 +107,8 @@ await runCommand({
   const taps = parseTaps(options.taps);
   checkSampling(sampling);
   using backend = await openOnnxBackend();
-  const target = await loadTarget(options.target, { backend });
+  const { context } = options, eightBit = options["target-bits"] === "8";
+  const target = await loadTarget(options.target, { backend, eightBit, context });
   const tokenizer = await loadTokenizer(options.target);
   const summary: Record<string, unknown> = {};
   for (

@@ -77,7 +77,7 @@ export async function* generateData(
   const { backend, tokenizer, folder, maxTokens = 160, batch = 16, seed = 0, signal } = options;
   const { sampling = { temperature: 0.7, topK: 0, topP: 0.95 }, greedyShare = 0.5 } = options;
   const { storage = "f16", taps = [], promptSource = "given" } = options;
-  const { config, weights, identity } = target, { width, vocabulary } = config;
+  const { config, weights, identity, eightBit = false } = target, { width, vocabulary } = config;
   const of = { target: identity, width, taps, storage };
   const { temperature, topP, topK } = sampling;
   const writer = await openShardWriter(folder, {
@@ -90,6 +90,7 @@ export async function* generateData(
       "top-p": topP,
       "greedy share": greedyShare,
       "tokens at most": maxTokens,
+      ...(eightBit && { "target bits": 8 }),
     },
   });
   const waiting = prompts.filter((p) => !writer.done.has(p.id)).reverse();
@@ -99,9 +100,8 @@ export async function* generateData(
   using decoder = new TargetDecoder(target, { backend, taps });
   const { capacity } = decoder;
   const caches = newBatchCache(backend, config, { capacity, layers: config.layers, batch });
-  using program = await backend.compile(targetProgram(config, { rows: 1, capacity, batch, taps }), {
-    weights,
-  });
+  const shape = { rows: 1, capacity, batch, taps, eightBit };
+  using program = await backend.compile(targetProgram(config, shape), { weights });
   const ids = backend.tensor(new Int32Array(batch), [batch, 1]);
   const positions = backend.tensor(new Int32Array(batch), [batch, 1]);
   const length = backend.tensor(new Int32Array(batch), [batch]);

@@ -74,7 +74,7 @@ export async function hashWeights(path: string): Promise<string> {
   return hash.digest("hex").slice(0, 16);
 }
 
-const EMBEDDING = "model.embed_tokens.weight";
+const EMBEDDING = "model.embed_tokens.weight", HEAD = "lm_head.weight";
 
 /** Bytes from which on a target is not to be in memory twice. */
 const LARGE_BYTES = 1e9;
@@ -119,7 +119,7 @@ export function placeTarget(
   },
 ): Params {
   const weights: Params = {}, matrices = eightBit ? targetMatrices(config) : {};
-  const block = quantBlock(matrices), head = "lm_head.weight";
+  const block = quantBlock(matrices);
   if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
   const shapes = Object.entries(targetShapes(config))
     .filter(([name]) => layers === undefined || isPartOf(layers, name, config));
@@ -131,7 +131,7 @@ export function placeTarget(
     const values = read(name, shape, large && rounded ? scratch : undefined);
     if (rounded) Object.assign(weights, placeQuantized(name, values, { shape, ...own }));
     if (eightBit && config.tied && last && name === EMBEDDING) {
-      Object.assign(weights, placeQuantized(head, values, { shape: matrices[head], ...own }));
+      Object.assign(weights, placeQuantized(HEAD, values, { shape: matrices[HEAD], ...own }));
     }
     if (!rounded) weights[name] = place(values, shape); // last: it may move the values
   }
@@ -220,7 +220,7 @@ export function sharedHead(
   { config, weights }: Pick<Target, "config" | "weights">,
   { backend }: { backend: Backend },
 ): Params {
-  const embedding = weights[EMBEDDING], name = "lm_head.weight";
+  const embedding = weights[EMBEDDING], name = HEAD;
   const head = config.tied ? embedding : weights[name] ?? backend.tensor(
     dequantize({
       packed: onHost(weights[`${name}.packed`], name) as Uint8Array,
@@ -297,15 +297,24 @@ export function placeDraft(
   { config, parameters, tokens }: Draft,
   { backend, target, eightBit = false }: { backend: Backend; target: Target; eightBit?: boolean },
 ): Params {
-  const weights = sharedHead(target, { backend });
+  const matrices = draftMatrices(config), block = eightBit ? quantBlock(matrices) : 1;
+  if (block === 0) throw new Error(`Cannot quantise a draft whose rows are not multiples of 16`);
+  const { [`${HEAD}.packed`]: packed, [`${HEAD}.scales`]: scales } = target.weights;
+  // The target's own head in 8 bits, where it has the same blocks.
+  const ready = eightBit && packed?.shape[2] === block;
+  const weights: Params = ready
+    ? {
+      "embed_tokens.weight": target.weights[EMBEDDING],
+      ...{ [`${HEAD}.packed`]: packed, [`${HEAD}.scales`]: scales },
+    }
+    : sharedHead(target, { backend });
   if (tokens !== undefined) weights[DRAFT_TOKENS] = backend.tensor(tokens, [tokens.length]);
   for (const [name, shape] of Object.entries(draftShapes(config))) {
     if (!eightBit || shape.length === 1) weights[name] = backend.tensor(parameters[name], shape);
   }
   if (!eightBit) return weights;
-  const matrices = draftMatrices(config), block = quantBlock(matrices);
-  if (block === 0) throw new Error(`Cannot quantise a draft whose rows are not multiples of 16`);
   for (const [name, shape] of Object.entries(matrices)) {
+    if (`${name}.packed` in weights) continue;
     const values = parameters[name] ?? onHost(weights[name], name) as Float32Array;
     delete weights[name]; // the head in f32: nothing reads it now
     const place = backend.tensor;
