@@ -34,6 +34,7 @@ import { benchEndurance } from "./bench_endurance.ts";
 import { benchKernels } from "./bench_kernels.ts";
 import { benchFrozen } from "./bench_frozen.ts";
 import { benchLoading } from "./bench_loading.ts";
+import { benchRealSize } from "./bench_real_size.ts";
 import { benchRounds } from "./bench_rounds.ts";
 import { benchSpeed } from "./bench_speed.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
@@ -234,7 +235,7 @@ async function features(
 await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
-    "memory of a step, of loading a target of real size, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
+    "memory of a step, of loading a target of real size, of all work with one, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
     "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, rounds " +
     "on the GPU beside the host's, or a chat server under load",
   options: {
@@ -242,7 +243,7 @@ await runCommand({
       type: "string",
       choices: [
         ...["training", "decoding", "memory", "frozen", "features", "tree", "endurance", "kernels"],
-        ...["rounds", "chat", "loading"],
+        ...["rounds", "chat", "loading", "real-size"],
       ],
       positional: true,
       default: "training",
@@ -261,7 +262,7 @@ await runCommand({
       type: "string",
       choices: Object.keys(REAL_SHAPES),
       default: "tinyllama-1.1b",
-      describe: "of a target with random weights (loading)",
+      describe: "of a target with random weights (loading, real-size)",
     },
     layers: { type: "integer", minimum: 1, describe: "of it [all]" },
     measure: {
@@ -316,6 +317,8 @@ await runCommand({
       ...shared,
       out: REAL_SIZE,
     })
+    : what === "real-size"
+    ? await benchRealSize(backend, { ...shared, signal, out: REAL_SIZE, environment })
     : what === "features"
     ? await features(backend, shared)
     : what === "endurance"
