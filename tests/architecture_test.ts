@@ -311,6 +311,8 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/bench/gpu_rates.ts": "tests/bench/kernels_test.ts",
   "lib/cli/bench_frozen.ts": "measures memory; its part is in tests/bench",
   "lib/bench/loading.ts": "tests/bench/real_target_test.ts",
+  "lib/bench/peak.ts": "tests/bench/watched_test.ts",
+  "lib/bench/peak_at_exit.ts": "tests/bench/watched_test.ts",
   "lib/cli/bench_real_size.ts": "measures tasks; its parts are in tests/bench",
   "lib/cli/temporaries.ts": "tests/bench/plan_test.ts",
   "lib/cli/bench_loading.ts": "measures memory; its parts are in tests/bench",

@@ -1,51 +1,40 @@
 /**
- * A process that is run to its end and watched: how long it took, and the most memory that it had resident. The system
- * keeps that peak, so looking at it now and then misses only what was taken after the last look.
+ * A Deno process that is run to its end: how long it took, and the most memory that it had resident, which it tells
+ * itself as it ends (`peak_at_exit.ts`).
  */
-import { readFileSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 /** What a process took. */
 export interface Watched {
   seconds: number;
-  /** Peak of resident memory, bytes; 0 where the system does not tell of other processes. */
+  /** Peak of resident memory, bytes. */
   peakBytes: number;
   /** What it wrote to standard output. */
   stdout: string;
 }
 
-/** Milliseconds between looks. */
-const LOOK = 100;
-
-/** Peak of a process so far, bytes; 0 if it is not known. */
-function peakOf(pid: number): number {
-  try {
-    const [, kilobytes = "0"] = /VmHWM:\s+(\d+) kB/.exec(
-      readFileSync(`/proc/${pid}/status`, "utf8"),
-    ) ?? [];
-    return 1024 * Number(kilobytes);
-  } catch {
-    return 0; // not Linux, or it has ended
-  }
-}
-
 /** Runs Deno with these arguments. @throws when it fails; what it wrote to standard error was shown. */
 export async function watchDeno(
-  args: string[],
+  [command, ...args]: string[],
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<Watched> {
-  const began = performance.now();
-  const child = new Deno.Command(Deno.execPath(), {
-    ...{ args, signal, stdin: "null", stdout: "piped", stderr: "inherit" },
-  }).spawn();
-  let peakBytes = 0;
-  const look = () => peakBytes = Math.max(peakBytes, peakOf(child.pid));
-  const timer = setInterval(look, LOOK);
+  const folder = await mkdtemp(join(tmpdir(), "watched-")), peak = join(folder, "peak");
   try {
-    const { success, code, stdout } = await child.output();
-    if (!success) throw new Error(`Cannot go on: deno ${args.join(" ")} ended with ${code}`);
+    const began = performance.now();
+    const { success, code, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: [command, "--preload", join(import.meta.dirname!, "peak_at_exit.ts"), ...args],
+      env: { GRIFFIN_PEAK: peak },
+      ...{ signal, stdin: "null", stdout: "piped", stderr: "inherit" },
+    }).output();
+    if (!success) {
+      throw new Error(`Cannot go on: deno ${command} ${args.join(" ")} ended with ${code}`);
+    }
     const seconds = (performance.now() - began) / 1000;
+    const peakBytes = Number(await readFile(peak, "utf8"));
     return { seconds, peakBytes, stdout: new TextDecoder().decode(stdout) };
   } finally {
-    clearInterval(timer);
+    await rm(folder, { recursive: true, force: true });
   }
 }

@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import { measureMachine } from "../bench/machine_rates.ts";
-import { type Need, planData, planDecoding, planTraining, totalBytes } from "../bench/plan.ts";
+import { planData, planDecoding, planTraining, totalBytes } from "../bench/plan.ts";
 import { watchDeno } from "../bench/watched.ts";
 import { openExamples } from "../data/features.ts";
 import type { Program } from "../graph/program.ts";
@@ -28,6 +28,7 @@ const ASKED = 2, NEW = 8, INNER = 5632, NODES = 8;
 /** A stage, measured, and as planned: seconds of its work without loading, bytes in all. */
 export interface StageRow {
   stage: string;
+  command?: string;
   seconds: number;
   peakBytes: number;
   plannedBytes?: number;
@@ -88,13 +89,14 @@ export async function benchRealSize(
       await keep(known);
       continue;
     }
-    say(`deno task ${task} ${args.join(" ")}`);
+    const command = `deno task ${task} ${args.join(" ")}`;
+    say(command);
     const script = join(import.meta.dirname!, `${task}.ts`);
     const run = ["run", "--quiet", ...ALLOW, script, ...args, "--json"];
     const watched = await watchDeno(run, { signal });
     const planned = await estimate(stage, { backend, out: own, folder, result: watched.stdout });
     const { peakBytes } = watched;
-    await keep({ stage, seconds: watched.seconds, peakBytes, ...planned });
+    await keep({ stage, command, seconds: watched.seconds, peakBytes, ...planned });
   }
   const timed = (work: StageRow["work"]) =>
     work === undefined
@@ -131,11 +133,10 @@ async function estimate(
   };
   const temporaries = (program: Program) => CPU_POOL * programBlocks(program);
   const shared = { bits: 8, context: CONTEXT, temporaries } as const;
-  const plannedBytes = (needs: readonly Need[]) => totalBytes(needs);
   const bits = stage === "train" ? 32 : 8, rates = await measureMachine(backend, { bits });
   if (stage === "data") {
     const plan = planData(config, { ...shared, batch: PROMPTS });
-    return { plannedBytes: plannedBytes(plan.needs) };
+    return { plannedBytes: totalBytes(plan.needs) };
   }
   if (stage === "train") {
     const lines = (await Deno.readTextFile(join(out, "train", "step-1", "metrics.jsonl"))).trim();
@@ -149,7 +150,7 @@ async function estimate(
     });
     const { ms } = steps[steps.length - 1];
     return {
-      plannedBytes: plannedBytes(plan.needs),
+      plannedBytes: totalBytes(plan.needs),
       work: {
         what: `update ${steps.length}, ${batch} x ${length}`,
         seconds: ms / 1000,
@@ -160,7 +161,7 @@ async function estimate(
   const plan = planDecoding(config, { ...shared, draft, nodes: NODES });
   const { plain_tokens_per_second: rate } = JSON.parse(result);
   return {
-    plannedBytes: plannedBytes(plan.needs),
+    plannedBytes: totalBytes(plan.needs),
     work: {
       what: "a plain token",
       seconds: 1 / rate,
