@@ -7,6 +7,7 @@ import type { Backend } from "../backend/backend.ts";
 import { argmax, draw, GREEDY, processLogits, type Sampling } from "../decode/sample.ts";
 import { TargetDecoder } from "../decode/target.ts";
 import { targetProgram } from "../model/llama.ts";
+import { halfNames } from "../model/read_weights.ts";
 import type { Target } from "../model/load.ts";
 import { type Cache, newBatchCache } from "../model/placement.ts";
 import { type Random, random } from "../random.ts";
@@ -99,9 +100,8 @@ export async function* generateData(
   using decoder = new TargetDecoder(target, { backend, taps });
   const { capacity } = decoder;
   const caches = newBatchCache(backend, config, { capacity, layers: config.layers, batch });
-  using program = await backend.compile(targetProgram(config, { rows: 1, capacity, batch, taps }), {
-    weights,
-  });
+  const shape = { rows: 1, capacity, batch, taps, half: halfNames(weights) };
+  using program = await backend.compile(targetProgram(config, shape), { weights });
   const ids = backend.tensor(new Int32Array(batch), [batch, 1]);
   const positions = backend.tensor(new Int32Array(batch), [batch, 1]);
   const length = backend.tensor(new Int32Array(batch), [batch]);

@@ -12,6 +12,7 @@ import {
 } from "../backend/backend.ts";
 import { type DraftingOptions, draftMatrices, draftProgram, featureWidth } from "../model/draft.ts";
 import { type Draft, placeDraft, type Target } from "../model/load.ts";
+import { halfNames } from "../model/read_weights.ts";
 import { type Cache, newCache, type Rows, SequenceRows } from "../model/placement.ts";
 import { quantBlock } from "../model/quantize.ts";
 import type { News } from "./drafter.ts";
@@ -130,6 +131,7 @@ export class DraftDecoder implements Disposable {
         width: this.branching,
         children: this.children,
         eightBit: this.eightBit,
+        half: halfNames(this.#weights),
       });
       const backend = this.#backend, n = rows * sequences;
       const wide = kind.reads === "target" ? featureWidth(config) : config.width;

@@ -6,6 +6,7 @@ import { type Backend, type Executable, readAll, type Tensor } from "../backend/
 import type { HostArray } from "../graph/node.ts";
 import { type LayerRange, targetProgram, type TargetShape } from "../model/llama.ts";
 import type { Target } from "../model/load.ts";
+import { halfNames } from "../model/read_weights.ts";
 import { Cache, newCache, type Rows, SequenceRows } from "../model/placement.ts";
 import type { Stage } from "../model/stages.ts";
 
@@ -66,7 +67,7 @@ export class TargetForward implements Disposable {
         const whole = from === 0 && to === config.layers;
         const program = targetProgram(config, {
           ...shape,
-          ...{ eightBit, taps: whole ? taps : own },
+          ...{ eightBit, half: halfNames(weights), taps: whole ? taps : own },
           ...(!whole && { layers: { from, to } }),
         });
         return {

@@ -33,11 +33,14 @@ export interface RoundOptions {
   sampling: Sampling;
   /** Target's matrices in 8 bits. */
   eightBit?: boolean;
+  /** Its weights that are stored in f16. */
+  half?: ReadonlySet<string>;
   /** Who proposes, and how large a tree; without it a round is a plain token. */
   drafting?: {
     draft: DraftConfig;
     capacity: number;
     eightBit: boolean;
+    half: ReadonlySet<string>;
     shape: TreeShape;
   };
 }
@@ -83,9 +86,9 @@ class Drafting {
     given: Record<string, Node> & { ids: Node },
     kind: { reads: "target" | "draft"; only?: "last" },
   ): Drafted {
-    const { draft, capacity, eightBit, shape: { width } } = this.options;
+    const { draft, capacity, eightBit, half, shape: { width } } = this.options;
     const rows = given.ids.shape[1];
-    const own = draftProgram(draft, { rows, capacity, width, eightBit, ...kind });
+    const own = draftProgram(draft, { rows, capacity, width, eightBit, half, ...kind });
     const rest = Object.keys(own.inputs).filter((name) => given[name] === undefined);
     const renamed = rest.map((name) => {
       const { shape, dtype } = own.inputs[name];
@@ -128,7 +131,7 @@ class Drafting {
  * @throws when sampling wants more than the device chooses by.
  */
 export function roundProgram(options: RoundOptions): Program {
-  const { target, capacity, sampling, drafting, eightBit = false } = options;
+  const { target, capacity, sampling, drafting, eightBit = false, half } = options;
   checkResident(sampling);
   const longest = longestRound(options), taps = drafting?.draft.taps ?? [];
   const length = input("length", [1], "i32"), count = input("count", [1], "i32");
@@ -144,7 +147,7 @@ export function roundProgram(options: RoundOptions): Program {
     for (const [name, cache] of Object.entries(draft.caches)) updates[`${DRAFT}${name}`] = cache;
   }
   const { tokens, parents, ancestors, depths } = tree, [n] = tokens.shape;
-  const verified = inline(targetProgram(target, { rows: n, capacity, taps, eightBit }), {
+  const verified = inline(targetProgram(target, { rows: n, capacity, taps, eightBit, half }), {
     ids: indices(tokens, [1, n]),
     positions: indices(add(length, depths), [1, n]),
     length,

@@ -27,7 +27,7 @@ import {
   recognise,
 } from "./draft_formats.ts";
 import { targetsOfSize } from "./known_targets.ts";
-import { publishedShapes } from "./load.ts";
+import { publishedShapes } from "./read_weights.ts";
 
 /** Something to tell: a fault makes the checkpoint useless as it is, a doubt may, a note does not. */
 export interface Finding {

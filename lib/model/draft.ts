@@ -3,17 +3,7 @@
  * over nodes, and its decoding Program. Parts switched off give the baselines. Equations: paper sections
  * 3.2 to 3.3. Training passes are built from the same functions in `lib/train/step.ts`.
  */
-import {
-  add,
-  concat,
-  gather,
-  input,
-  mul,
-  reshape,
-  sliceAxis,
-  takeAlong,
-  topK,
-} from "../graph/ops.ts";
+import { add, concat, gather, input, mul, sliceAxis, takeAlong, topK } from "../graph/ops.ts";
 import { logSoftmax, rmsNorm, silu } from "../graph/composites.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
@@ -22,6 +12,7 @@ import { DRAFT_TOKENS, eagle3Shapes, enterEagle3, joinTaps, leaveEagle3 } from "
 import {
   cachedAttention,
   type Project,
+  rowsByIds,
   type RowsShape,
   tokenInputs,
   weightInputs,
@@ -170,6 +161,8 @@ export interface DraftingOptions extends RowsShape {
   width: number;
   /** Matrices in 8 bits: drafting is quicker, and losslessness does not depend on the draft. */
   eightBit?: boolean;
+  /** Names of the weights that are stored in f16: those of the target that it shares. */
+  half?: ReadonlySet<string>;
   /** What comes out: each row's k best tokens, or its logits, from which the host samples. */
   children?: "top" | "sampled";
   /** Only of each sequence's row at index `last` i32 [S] do outputs come: enough where rows are read, not expanded. */
@@ -190,8 +183,8 @@ export function featureWidth({ width, taps }: DraftConfig): number {
  * numbering, and `regress` [T,D]. Several sequences: as in `targetProgram`, with features [S T, ..].
  */
 export function draftProgram(config: DraftConfig, options: DraftingOptions): Program {
-  const { rows, width, sequences = 1, eightBit = false, reads = "draft", children = "top", only } =
-    options;
+  const { rows, width, sequences = 1, eightBit = false, half, only } = options;
+  const { reads = "draft", children = "top" } = options;
   const { width: d, vocabulary, draftVocabulary } = config, n = sequences * rows;
   const shapes: Record<string, Shape> = {
     "embed_tokens.weight": [vocabulary, d],
@@ -199,11 +192,11 @@ export function draftProgram(config: DraftConfig, options: DraftingOptions): Pro
     ...draftShapes(config),
   };
   const block = eightBit ? quantBlock(draftMatrices(config)) : 0;
-  const { weight, project } = weightInputs(shapes, { block });
+  const { weight, project } = weightInputs(shapes, { block, half });
   const parts: DraftParts = { config, weight, project };
   const features = input("features", [n, reads === "target" ? featureWidth(config) : d]);
   const f = reads === "target" && config.fusion === "taps" ? joinTaps(parts, features) : features;
-  const e = reshape(gather(weight("embed_tokens.weight"), tokenInputs(options)), [n, d]);
+  const e = rowsByIds(weight("embed_tokens.weight"), tokenInputs(options));
   const { residual, q, k, v } = enterLayer(parts, e, f);
   const { attend, updates } = cachedAttention(config, options);
   const context = attend(concat([q, k, v], 1), 0);

@@ -3,7 +3,7 @@
  * One Program serves prefill, plain decoding (T = 1) and verification of a tree of T nodes. It does not
  * load weights (`load.ts`) nor run anything (`lib/decode`).
  */
-import { add, concat, gather, input, matmul, mul, reshape, sliceAxis } from "../graph/ops.ts";
+import { add, cast, concat, gather, input, matmul, mul, reshape, sliceAxis } from "../graph/ops.ts";
 import { halfMatmul, quantizedMatmul, rmsNorm, silu, treeAttention } from "../graph/composites.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
@@ -38,6 +38,8 @@ export interface TargetShape extends RowsShape {
   taps?: readonly number[];
   /** Matrices in 8 bits ({@link targetMatrices}): quicker, and another target; see `Target` in `load.ts`. */
   eightBit?: boolean;
+  /** Names of the weights that are stored in f16. */
+  half?: ReadonlySet<string>;
 }
 
 /** x [R, I] times the transpose of w [O, I], which may be stored in f16. */
@@ -47,20 +49,25 @@ export const linear = (x: Node, w: Node): Node =>
 /** Multiplies rows [R, I] by the named weight's transpose; lets decoding choose quantised weights. */
 export type Project = (x: Node, name: string) => Node;
 
+/** Rows of a table [R, D], which may be stored in f16, by ids i32 [..]: f32 [N, D]. */
+export const rowsByIds = (table: Node, ids: Node): Node =>
+  reshape(cast(gather(table, ids), "f32"), [-1, table.shape[1]]);
+
 /**
  * Inputs for named weights, each made when first asked for: vectors and tables by `weight`, products with matrices
- * by `project`. With a block, `project` reads `NAME.packed` and `NAME.scales` in place of `NAME`; 0 means f32.
+ * by `project`. With a block, `project` reads `NAME.packed` and `NAME.scales` in place of `NAME`; 0 means f32, or
+ * f16 where `half` names a weight.
  */
 export function weightInputs(
   shapes: Record<string, Shape>,
-  { block }: { block: number },
+  { block, half }: { block: number; half?: ReadonlySet<string> },
 ): { weight: (name: string) => Node; project: Project } {
   const inputs = new Map<string, Node>();
-  const named = (name: string, shape: Shape, dtype: "f32" | "u8" = "f32") => {
+  const named = (name: string, shape: Shape, dtype: "f32" | "f16" | "u8" = "f32") => {
     if (!inputs.has(name)) inputs.set(name, input(name, shape, dtype));
     return inputs.get(name)!;
   };
-  const weight = (name: string) => named(name, shapes[name]);
+  const weight = (name: string) => named(name, shapes[name], half?.has(name) ? "f16" : "f32");
   const project: Project = (x, name) => {
     if (block === 0) return linear(x, weight(name));
     const [outer, inner] = shapes[name], blocks = inner / block;
@@ -220,7 +227,7 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
   }
   const matrices = targetMatrices(config), block = eightBit ? quantBlock(matrices) : 0;
   const shapes = { ...targetShapes(config), ...matrices };
-  const { weight, project: multiply } = weightInputs(shapes, { block });
+  const { weight, project: multiply } = weightInputs(shapes, { block, half: shape.half });
   const project: Project = (h, name) => {
     const y = multiply(h, name), bias = name.replace(/weight$/, "bias");
     return bias in shapes ? add(y, weight(bias)) : y;
@@ -232,7 +239,7 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
   const { attend, updates } = cachedAttention(config, shape), n = sequences * batch * rows;
   let x = from > 0
     ? input("hidden", [n, d])
-    : reshape(gather(weight("model.embed_tokens.weight"), tokenInputs(shape)), [n, d]); // [N,D]
+    : rowsByIds(weight("model.embed_tokens.weight"), tokenInputs(shape)); // [N,D]
   const entering: Node[] = [];
   for (let l = from; l < to; l++) {
     entering[l] = x;

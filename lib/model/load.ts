@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Backend, Params, Tensor } from "../backend/backend.ts";
-import { type HostArray, sameShape, type Shape, sizeOf } from "../graph/node.ts";
+import { type HostArray, sameShape, type Shape } from "../graph/node.ts";
 import { modelFolder } from "../hub/model.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
@@ -24,6 +24,7 @@ import { readDraftTokens, vocabularyTables } from "./draft_vocabulary.ts";
 import { DRAFT_TOKENS } from "./eagle3.ts";
 import { dequantize, quantBlock, quantize } from "./quantize.ts";
 import { type LayerRange, targetMatrices, targetShapes } from "./llama.ts";
+import { checkShape, weightReader } from "./read_weights.ts";
 import { isPartOf, type LayerShare, splitLayers, type Stage } from "./stages.ts";
 
 /**
@@ -53,50 +54,6 @@ export interface Draft {
   parameters: Record<string, Float32Array>;
   /** Target ids of the draft vocabulary, rising, if it has its own. */
   tokens?: Int32Array;
-}
-
-/** Published names of matrices that the target Program reads side by side. */
-const MERGED: Record<string, string[]> = {
-  "self_attn.qkv_proj": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-  "mlp.gate_up_proj": ["mlp.gate_proj", "mlp.up_proj"],
-  ".w13.": [".w1.", ".w3."],
-};
-
-/** The published matrices behind one of the Program's, top first, and the shape of each. */
-function sourcesOf(
-  name: string,
-  { shape, config }: { shape: Shape; config: TargetConfig },
-): [name: string, shape: Shape][] {
-  const merged = Object.keys(MERGED).find((m) => name.includes(m));
-  if (merged === undefined) return [[name, shape]];
-  const { heads, kvHeads, headSize: k, inner } = config;
-  const rows = merged.startsWith("self_attn")
-    ? [heads * k, kvHeads * k, kvHeads * k]
-    : [inner, inner];
-  return MERGED[merged].map((part, i) => [
-    name.replace(merged, part),
-    [rows[i], ...shape.slice(1)],
-  ]);
-}
-
-/** Published names and shapes of all weights of a target. */
-export function publishedShapes(config: TargetConfig): Record<string, Shape> {
-  const all = Object.entries(targetShapes(config));
-  return Object.fromEntries(all.flatMap(([name, shape]) => sourcesOf(name, { shape, config })));
-}
-
-function checkShape(file: TensorSource, name: string, wanted: Shape): void {
-  const { shape } = file.info(name);
-  if (!sameShape(shape, wanted)) {
-    throw new Error(
-      `Cannot use ${file.path}: ${name} is [${shape}], config.json wants [${wanted}]`,
-    );
-  }
-}
-
-function readChecked(file: TensorSource, name: string, wanted: Shape): Float32Array {
-  checkShape(file, name, wanted);
-  return file.readFloat32(name);
 }
 
 /** What a draft must fit: which target it is, without its weights. */
@@ -138,9 +95,11 @@ function placeQuantized(
 export function placeTarget(
   config: TargetConfig,
   read: (name: string, shape: Shape) => Float32Array,
-  { backend, eightBit = false, layers }: {
+  { backend, eightBit = false, readHalf, layers }: {
     backend: Backend;
     eightBit?: boolean;
+    /** Bits of a matrix or table as f16, where it is to be stored so. */
+    readHalf?: (name: string, shape: Shape) => Uint16Array | undefined;
     /** Only what this stage needs. */
     layers?: LayerRange;
   },
@@ -148,18 +107,22 @@ export function placeTarget(
   const weights: Params = {}, matrices = eightBit ? targetMatrices(config) : {};
   const block = quantBlock(matrices), head = "lm_head.weight";
   if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
-  let embedding: Float32Array | undefined;
+  const embedding = "model.embed_tokens.weight";
   for (const [name, shape] of Object.entries(targetShapes(config))) {
     if (layers !== undefined && !isPartOf(layers, name, config)) continue;
+    const bits = shape.length === 2 && !(name in matrices) ? readHalf?.(name, shape) : undefined;
+    if (bits !== undefined) {
+      weights[name] = backend.tensor(bits, shape);
+      continue;
+    }
     const values = read(name, shape);
-    embedding ??= values; // the first one, and the tied head's
     if (name in matrices) {
       Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
     } else weights[name] = backend.tensor(values, shape);
   }
   const last = layers === undefined || layers.to === config.layers;
   if (eightBit && config.tied && last) {
-    const values = embedding!;
+    const values = read(embedding, matrices[head]);
     Object.assign(weights, placeQuantized(head, values, { shape: matrices[head], block, backend }));
   }
   return weights;
@@ -176,15 +139,18 @@ async function readUsedConfig(folder: string, context: number = CONTEXT): Promis
 
 /**
  * Loads a target, a folder or `ORG/NAME[@REVISION]` of the hub, onto a backend, its matrices in 8 bits if asked;
- * {@link Target} says what that costs. At most
- * `context` positions are used: prompt and reply together, since caches are made for all of them.
+ * {@link Target} says what that costs. At most `context` positions are used: prompt and reply together, since caches
+ * are made for all of them. Matrices that files hold in 16 bits stay so on a device (`half`; `bf16` becomes f16, which
+ * keeps more digits, but for values below 6e-5, of which it keeps steps of 6e-8).
  * @throws when a file is missing or damaged, the architecture is unknown, or weights contradict config.json.
  */
 export async function loadTarget(
   given: string,
-  { backend, eightBit = false, context, before = [] }: {
+  { backend, eightBit = false, half, context, before = [] }: {
     backend: Backend;
     eightBit?: boolean;
+    /** By default on backends whose memory the host does not see. */
+    half?: boolean;
     context?: number;
     /** Other backends that take so many layers each before `backend` takes the rest, and the head. */
     before?: readonly LayerShare[];
@@ -193,23 +159,12 @@ export async function loadTarget(
   const folder = await modelFolder(given, { check: readTargetConfig });
   const config = await readUsedConfig(folder, context);
   using file = openCheckpoint(folder);
-  const read = (name: string, shape: Shape) => {
-    const parts = sourcesOf(name, { shape, config }).map(([n, wanted]) =>
-      readChecked(file, n, wanted)
-    );
-    if (parts.length === 1) return parts[0];
-    const data = new Float32Array(sizeOf(shape));
-    let at = 0;
-    for (const p of parts) {
-      data.set(p, at);
-      at += p.length;
-    }
-    return data;
-  };
-  const stages = splitLayers(config, { before, last: backend }).map((stage): Stage => ({
-    ...stage,
-    weights: placeTarget(config, read, { backend: stage.backend, eightBit, layers: stage }),
-  }));
+  const { read, readHalf } = weightReader(file, config);
+  const stages = splitLayers(config, { before, last: backend }).map((stage): Stage => {
+    const { backend } = stage, bits = half ?? !backend.hostVisible;
+    const how = { backend, eightBit, layers: stage, ...(bits && { readHalf }) };
+    return { ...stage, weights: placeTarget(config, read, how) };
+  });
   const { weights } = stages[stages.length - 1], identity = await hashWeights(file.path);
   return { folder, config, weights, eightBit, identity, ...(stages.length > 1 && { stages }) };
 }
