@@ -10,6 +10,7 @@ import { cachedCommit, lackOf, type ModelCache, modelCache, noteCommit } from ".
 import { type Listing, listModel, type RemoteFile } from "./listing.ts";
 import { COMMIT, formatName, type ModelName, modelNameOf } from "./name.ts";
 import { neededFiles, shardFiles, shardNames } from "./needed_files.ts";
+import { countRemoteValues } from "./remote_weights.ts";
 import { type Asking, HubUnreachable } from "./request.ts";
 import { type HubSettings, hubSettings } from "./settings.ts";
 
@@ -129,19 +130,32 @@ export async function modelFolder(given: string, options: FetchOptions = {}): Pr
   throw new Error(`Cannot load ${given}: the download ended early`);
 }
 
+/** What a download would bring, before it does. */
+export interface RemoteModel {
+  commit: string;
+  /** With sizes in bytes: all that {@link fetchModel} brings. */
+  files: RemoteFile[];
+  /** How many values of which type (`BF16` ...) the weights hold; `undefined` of PyTorch's files. */
+  values: Record<string, number> | undefined;
+}
+
 /**
- * The files that {@link fetchModel} brings, with sizes in bytes; the index of the weights is downloaded for it.
+ * Asks what the download of a model would bring; for the answer its index and the headers of its weights are read.
  * @throws as {@link fetchModel} does.
  */
-export async function remoteFiles(
+export async function remoteModel(
   model: ModelName,
   { settings = hubSettings(), signal }: FetchOptions = {},
-): Promise<RemoteFile[]> {
+): Promise<RemoteModel> {
   const asking: Asking = { model, settings, signal }, listing = await listModel(asking);
   const { commit } = listing, cache = modelCache(settings.cache, model);
   const { texts } = neededFiles(listing);
   for await (const _ of bring(texts, { asking, cache, commit }));
-  return [...texts, ...weightFiles(listing, { id: model.id, snapshot: cache.snapshot(commit) })];
+  const weights = weightFiles(listing, { id: model.id, snapshot: cache.snapshot(commit) });
+  const values = weights.every(({ path }) => path.endsWith(".safetensors"))
+    ? await countRemoteValues(weights, { asking, commit })
+    : undefined;
+  return { commit, files: [...texts, ...weights], values };
 }
 
 /** `ORG/NAME@COMMIT` of a snapshot's folder in a cache; other folders as they are. */
