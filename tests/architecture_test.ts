@@ -54,7 +54,7 @@ const show = ({ file, to }: Arrow) => `${file} -> ${to}`;
 const isOurs = (to: string) => /^(lib|kernels|experiments|tests|notebooks)\//.test(to);
 
 /**
- * What a room may import beside itself: rooms, or files. `graph` is on the ground; `text` and `io` are leaves;
+ * What a room may import beside itself: rooms, or files. `graph` is on the ground; `io`, and `hub` on it, are leaves;
  * a model is given its backend, so it knows the contract only.
  */
 const MAY_IMPORT: Record<string, string[]> = {

@@ -202,6 +202,8 @@ export async function runCommand<S extends Record<string, Option>>(
       signal: abort.signal,
     });
   } catch (cause) {
+    const { reason, aborted } = abort.signal;
+    if (aborted && (cause === reason || (cause as Error).cause === reason)) Deno.exit(130);
     const label = styleText("red", "error", { stream: process.stderr });
     console.error(`${label}: ${errorLine(cause, { name: command.name, folder: Deno.cwd() })}`);
     if (Deno.env.get("GRIFFIN_STACK") === "1" && cause instanceof Error) console.error(cause.stack);

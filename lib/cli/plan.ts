@@ -17,7 +17,7 @@ import {
 import type { Program } from "../graph/program.ts";
 import { isInSnapshot } from "../hub/cache.ts";
 import type { RemoteFile } from "../hub/listing.ts";
-import { nameOfFolder, remoteFiles } from "../hub/model.ts";
+import { nameOfFolder, remoteModel } from "../hub/model.ts";
 import { modelNameOf } from "../hub/name.ts";
 import { hubSettings } from "../hub/settings.ts";
 import { readJson } from "../io/json.ts";
@@ -76,11 +76,15 @@ const time = (seconds: number) =>
 async function downloadOf(folder: string): Promise<string | undefined> {
   const name = modelNameOf(nameOfFolder(folder));
   if (name === undefined || hubSettings().offline) return undefined;
-  const files = await remoteFiles(name).catch(() => undefined);
-  if (files === undefined) return undefined;
+  const remote = await remoteModel(name).catch((cause) => console.error(cause.message));
+  if (!remote) return undefined;
+  const { files, values = {} } = remote;
   const sum = (some: readonly RemoteFile[]) => size(some.reduce((n, file) => n + file.size, 0));
   const missing = files.filter((file) => !isInSnapshot(folder, file));
-  return `${sum(missing)} in ${missing.length} files (of ${sum(files)} in ${files.length})`;
+  const held = Object.entries(values).map(([type, n]) => `, ${(n / 1e9).toFixed(2)} B as ${type}`);
+  return `${sum(missing)} (${missing.length} files of ${files.length}, ${sum(files)}${
+    held.join("")
+  })`;
 }
 
 await runCommand({
@@ -122,11 +126,8 @@ await runCommand({
       (train.parameters / 1e9).toFixed(3)
     } B; ${reason}`,
   );
-  say(
-    `download: ${
-      await downloadOf(folder) ?? size(parameters * (FILE_BYTES[type] ?? 2))
-    } as ${type}\n`,
-  );
+  const asConfigured = () => `${size(parameters * (FILE_BYTES[type] ?? 2))} as ${type}`;
+  say(`download: ${await downloadOf(folder) ?? asConfigured()}\n`);
   const table = (title: string, needs: readonly Need[]) =>
     say(`${
       formatTable([

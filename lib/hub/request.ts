@@ -111,7 +111,7 @@ export async function request(
     if (wait > LONGEST_PAUSE) {
       throw new HubUnreachable(`${told} and asks to wait ${Math.ceil(wait / 60_000)} minutes`);
     }
-    if (n >= tries) throw new HubUnreachable(`${told}, ${n} times`);
+    if (n >= tries) throw new HubUnreachable(n === 1 ? told : `${told}, ${n} times`);
     await sleep(wait, undefined, { signal });
   }
 }
