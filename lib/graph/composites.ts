@@ -154,6 +154,9 @@ export function halfMatmul(x: Node, w: Node, { transB = true }: { transB?: boole
   return makeNode("halfMatmul", [x, w], { transB }, { shape, dtype: "f32" });
 }
 
+/** Added to a score that must not count: beyond any score, and still finite, so that no NaN can come of it. */
+export const HIDDEN = -3e38;
+
 /** Operands of {@link treeAttention}. */
 export interface TreeAttentionInputs {
   /** Projections side by side: [B, T, (H + 2 Hk) K], queries first. */
@@ -165,7 +168,7 @@ export interface TreeAttentionInputs {
   length: Node;
   /** Position of each row, i32 [B, T]: equals length + depth. */
   positions: Node;
-  /** Added to the scores, [1, 1, T, C]: 0 where row i may see cache row c, very negative otherwise. */
+  /** Added to the scores, [1 or B, 1, T, C]: 0 where row i may see cache row c, very negative otherwise. */
   bias: Node;
   /** Rotary tables [max position, K/2]. */
   cos: Node;
@@ -189,7 +192,7 @@ export function treeAttention(
     [values, keys.shape],
     [length, [b]],
     [positions, [b, t]],
-    [bias, [1, 1, t, capacity]],
+    [bias, [bias.shape[0] === 1 ? 1 : b, 1, t, capacity]],
     [cos, [cos.shape[0], k / 2]],
     [sin, cos.shape],
   ] as const;
@@ -345,7 +348,7 @@ function expandTreeAttention(
   const row = reshape(constant(Int32Array.from({ length: t }, (_, i) => i), [t]), [1, t, 1]);
   const seen = compare("le", reshape(index, [b, 1, capacity]), row); // [B,T,C]
   const allowed = reshape(
-    where(seen, reshape(bias, [1, t, capacity]), fill(-3e38)),
+    where(seen, reshape(bias, [bias.shape[0], t, capacity]), fill(HIDDEN)),
     [b, 1, 1, t, capacity],
   );
   const weights = softmax(add(scores, allowed));

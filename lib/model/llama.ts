@@ -11,6 +11,7 @@ import type { DecoderConfig, TargetConfig } from "./config.ts";
 import { mixExperts } from "./experts.ts";
 import { quantBlock } from "./quantize.ts";
 import { rotaryTables } from "./rotary.ts";
+import { windowBias } from "./window.ts";
 
 /** Sizes a target Program is built for. */
 export interface RowsShape {
@@ -161,17 +162,26 @@ export function tokenInputs({ rows, batch = 1, sequences = 1 }: RowsShape): Node
  * [N, (H + 2 Hk) K]; `updates` are the caches with the new rows, for the Program.
  */
 export function cachedAttention(
-  config: Pick<DecoderConfig, "heads" | "kvHeads" | "headSize" | "ropeTheta" | "ropeScaling">,
+  config:
+    & Pick<
+      DecoderConfig,
+      "heads" | "kvHeads" | "headSize" | "ropeTheta" | "ropeScaling" | "positions"
+    >
+    & Pick<TargetConfig, "window">,
   shape: RowsShape,
 ): { attend: (qkv: Node, layer: number) => Node; updates: Record<string, Node> } {
-  const { heads, kvHeads, headSize } = config, updates: Record<string, Node> = {};
-  const { rows, capacity, batch = 1, sequences = 1 } = shape;
-  const placements = sequenceNames(sequences)
-    .map((name) => ({ name, placement: placementInputs(shape, name) }));
+  const { heads, kvHeads, headSize, window, positions } = config;
+  const { rows, capacity, batch = 1, sequences = 1 } = shape, updates: Record<string, Node> = {};
+  // Within the window everything is seen.
+  const slides = window !== undefined && window.size < Math.min(positions, capacity);
+  const placements = sequenceNames(sequences).map((name) => {
+    const placement = placementInputs(shape, name);
+    return { name, placement, near: slides ? windowBias(placement, window.size) : placement.bias };
+  });
   // As many positions as cache rows: padding rows may stand beyond the last real one.
   const tables = rotaryTables(capacity, config);
   const attend = (qkv: Node, layer: number) => {
-    const contexts = placements.map(({ name, placement }, s) => {
+    const contexts = placements.map(({ name, placement, near }, s) => {
       const own = sequences === 1
         ? qkv
         : sliceAxis(qkv, 0, { start: s * rows, end: (s + 1) * rows });
@@ -182,6 +192,7 @@ export function cachedAttention(
         keys: cache("keys"),
         values: cache("values"),
         ...placement,
+        ...(slides && window.layers.includes(layer) && { bias: near }),
         ...tables,
       }, { heads, kvHeads });
       updates[`keys.${layer}${name}`] = keys;

@@ -19,10 +19,9 @@ import {
   transpose,
   where,
 } from "../graph/ops.ts";
-import { rope, softmax } from "../graph/composites.ts";
+import { HIDDEN, rope, softmax } from "../graph/composites.ts";
 import type { Node } from "../graph/node.ts";
 import type { DraftConfig } from "../model/config.ts";
-import { HIDDEN } from "../model/placement.ts";
 import { rotaryTables } from "../model/rotary.ts";
 
 /** Moves rows down along `axis` by n; the first n become zero. */

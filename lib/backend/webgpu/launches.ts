@@ -134,9 +134,9 @@ function attend(n: Node<"treeAttention">, inputs: readonly Expression[], l: Lowe
   l.launch(treeAttentionKernel(sizes), (bindings) => [
     ...shared(bindings),
     functionOf("bias_at", bias, {
-      parameters: ["t", "c"],
+      parameters: ["b", "t", "c"],
       bindings,
-      index: () => ["0u", "0u", "t", "c"],
+      index: () => [bias.shape[0] === 1 ? "0u" : "b", "0u", "t", "c"],
     }),
     ...[["key_at", keys], ["value_at", values]].map(([name, slot]) =>
       `fn ${name}(i: u32) -> vec4f { return ${bindings.name(slot as Slot, { vectors: true })}[i]; }`
