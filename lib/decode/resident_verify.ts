@@ -19,8 +19,7 @@ import {
   topK,
   where,
 } from "../graph/ops.ts";
-import { argmaxRows, sampleRows, softmax } from "../graph/composites.ts";
-import { HIDDEN } from "../model/placement.ts";
+import { argmaxRows, HIDDEN, sampleRows, softmax } from "../graph/composites.ts";
 import type { Sampling } from "./sample.ts";
 import { countTo, type ResidentTree } from "./resident_tree.ts";
 
