@@ -7,7 +7,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import type { StoredExamples } from "../data/features.ts";
-import type { Suite } from "../data/suites.ts";
+import { askedIn, type Suite } from "../data/suites.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { readJson } from "../io/json.ts";
 import { hashWeights, type Target } from "../model/load.ts";
@@ -46,7 +46,7 @@ export async function draftThing(folder: string): Promise<ReadThing> {
 
 /** A suite as it was asked: the hash is of ids and texts, whatever file they stood in. */
 export function suiteThing({ questions }: Suite, name: string): ReadThing {
-  const hash = hashOf([JSON.stringify(questions.map(({ id, text }) => [id, text]))]);
+  const hash = hashOf([JSON.stringify(questions.map((q) => [q.id, ...askedIn(q)]))]);
   return { name, hash, count: questions.length };
 }
 

@@ -24,8 +24,8 @@ export interface Question {
   later?: string[];
 }
 
-/** All turns of a question. */
-export const turnsOf = ({ text, later = [] }: Question): string[] => [text, ...later];
+/** All that is asked, in order. */
+export const askedIn = ({ text, later = [] }: Question): string[] => [text, ...later];
 
 export interface Suite {
   name: string;

@@ -2,7 +2,7 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { loadSuite, turnsOf } from "../../lib/data/suites.ts";
+import { askedIn, loadSuite } from "../../lib/data/suites.ts";
 
 const folder = await Deno.makeTempDir();
 const file = (name: string, text: string) => {
@@ -26,9 +26,9 @@ Deno.test("a question file gives the turns of each line, up to the count", async
     { id: "1", category: "c", text: "q1", later: ["b"] },
     { id: "2", category: "c", text: "q2", later: ["b"] },
   ]);
-  deepEqual(suite.questions.map(turnsOf), [["q1", "b"], ["q2", "b"]]);
+  deepEqual(suite.questions.map(askedIn), [["q1", "b"], ["q2", "b"]]);
   const first = await loadSuite(path, { turns: 1 });
-  deepEqual(first.questions.map(turnsOf), [["q1"], ["q2"], ["q3"]]);
+  deepEqual(first.questions.map(askedIn), [["q1"], ["q2"], ["q3"]]);
 });
 
 Deno.test("a line that is not asked for is not read; lines may end as on Windows", async () => {
