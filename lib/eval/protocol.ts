@@ -13,6 +13,8 @@ export const PAPER_OPTIONS = {
   context: 2048,
   /** Nodes, depth, width; 60, 5 and 10 in the scripts' flags. */
   tree: "60/6/10",
+  /** None: no path of six tokens is as unlikely. */
+  "minimum-score": -1000,
   "draft-bits": "32",
   system: "family",
 } as const;
