@@ -328,7 +328,6 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/serve/page_api.ts": "tests/serve/server_test.ts",
   "lib/serve/page_files.ts": "tests/serve/server_test.ts",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
-  "lib/cli/eval.ts": "tests/cli/errors_test.ts",
   "lib/report/html.ts": "tests/report/page_test.ts",
   "lib/cli/train.ts": "tests/cli/errors_test.ts",
 };

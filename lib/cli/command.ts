@@ -49,6 +49,8 @@ export interface Io {
   result(value: unknown): void;
   /** This run of the task with its options, for reports; `leaveOut`: options that say where results go. */
   ran(leaveOut?: readonly string[]): RanCommand;
+  /** Was this option named on the command line? */
+  isGiven(name: string): boolean;
   /** Aborted by the first Ctrl-C. */
   signal: AbortSignal;
 }
@@ -199,6 +201,7 @@ export async function runCommand<S extends Record<string, Option>>(
       result: (value) => options.json && console.log(JSON.stringify(value)),
       ran: (leaveOut = []) =>
         ranCommand(command.name, { ...options, ...names }, { declared: command.options, leaveOut }),
+      isGiven: (name) => Deno.args.some((arg) => arg.split("=")[0] === `--${name}`),
       signal: abort.signal,
     });
   } catch (cause) {
