@@ -30,6 +30,7 @@ import {
   where,
 } from "./ops.ts";
 import { expand, halfMatmul, logSoftmax, rope } from "./composites.ts";
+import { streamAttentionGradient } from "./stream_attention.ts";
 import {
   isOp,
   type Node,
@@ -192,6 +193,8 @@ const table: { [O in OpName]: Entry<O> } = {
   quantizedMatmul: "none",
   halfMatmul: (n, dy) => [halfMatmul(dy, n.inputs[1], { transB: !n.attrs.transB }), undefined],
   treeAttention: "none",
+  streamAttention: (n, dy) => streamAttentionGradient(n, dy), // `start` gets none
+  streamAttentionGradient: "none",
   argmaxRows: () => [undefined],
   sampleRows: () => [undefined, undefined],
   adamw: "none",
