@@ -107,11 +107,11 @@ export function streamAttentionGradient(forward: Node<"streamAttention">, dy: No
 
 const streamsOf = ({ backs }: CompositeAttrs["streamAttention"]): number => backs.length + 1;
 
-/** Inputs of a streamAttention by name. */
-export function operandsOf(
-  [q, ...rest]: readonly Node[],
+/** Inputs of a streamAttention, or what a backend has for each of them, by name. */
+export function operandsOf<T>(
+  [q, ...rest]: readonly T[],
   attrs: CompositeAttrs["streamAttention"],
-): StreamAttentionInputs {
+): { q: T; keys: T[]; values: T[]; start?: T } {
   const p = streamsOf(attrs);
   return { q, keys: rest.slice(0, p), values: rest.slice(p, 2 * p), start: rest[2 * p] };
 }
