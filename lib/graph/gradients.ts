@@ -303,6 +303,10 @@ function sweep(
 function propagate(n: Node, parts: (Node | undefined)[]): (Node | undefined)[] {
   const rule = table[n.op] as Entry<OpName>;
   if (rule === "none") throw new Error(`Cannot differentiate through ${n.op}: it has no gradient`);
+  const beside = parts.findIndex((dy, i) => i > 0 && dy !== undefined);
+  if (rule !== "expand" && beside > 0) {
+    throw new Error(`Cannot differentiate through result ${beside} of ${n.op}: wanted result 0`);
+  }
   if (rule !== "expand") return rule(n, parts[0]!);
   return sweep(expand(n), parts, { wrt: n.inputs, stops: new Set(n.inputs) });
 }

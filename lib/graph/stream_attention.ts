@@ -56,12 +56,15 @@ export function streamAttention(
   const [b, h, t, k] = q.shape, kvHeads = keys[0]?.shape[1] ?? 0, wanted = [b, kvHeads, t, k];
   const odd = [...keys, ...values].find((x) => !sameShape(x.shape, wanted)) ??
     (start === undefined || sameShape(start.shape, [b, t]) ? undefined : start);
-  if (odd !== undefined || q.shape.length !== 4 || h % kvHeads !== 0) {
+  if (odd !== undefined || q.shape.length !== 4) {
     throw new Error(
       `Cannot attend with queries ${showShape(q.shape)} over ${kvHeads} key heads: found ${
         showShape((odd ?? q).shape)
       }, wanted ${showShape(odd !== undefined && odd === start ? [b, t] : wanted)}`,
     );
+  }
+  if (h % kvHeads !== 0) {
+    throw new Error(`Cannot share ${kvHeads} key heads among ${h} query heads: not a multiple`);
   }
   if (keys.length !== backs.length + 1 || values.length !== keys.length) {
     throw new Error(
@@ -72,7 +75,7 @@ export function streamAttention(
   }
   if (gap > 0 && !backs.includes(0)) {
     throw new Error(
-      `Cannot attend ${gap} rows back in stream 0 alone: the first row would see nothing, wanted a stream of its own`,
+      `Cannot attend ${gap} rows back in stream 0 alone: its first rows would see nothing, wanted a later stream of 0 back`,
     );
   }
   const node = makeNode(

@@ -295,6 +295,8 @@ export const agreementCases: { [O in OpName]: Case[] } = {
     }))
   ),
   treeAttention: [],
+  streamAttention: [],
+  streamAttentionGradient: [],
   argmaxRows: [
     ...over(argmaxRows),
     // Whole numbers below 5: the lowest of many equal ones.

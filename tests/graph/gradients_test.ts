@@ -162,6 +162,8 @@ const cases: { [O in OpName]: Cases } = {
     one([3, 5], (x) => halfMatmul(x, stored([5, 4]), { transB: false })),
   ],
   treeAttention: "refused",
+  streamAttention: "own test",
+  streamAttentionGradient: "own test",
   argmaxRows: [one([3, 5], argmaxRows)],
   sampleRows: [{ shapes: [[3, 5], [3]], build: sampleRows, positive: true }],
   adamw: "refused",

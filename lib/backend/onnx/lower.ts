@@ -288,10 +288,13 @@ export function lower(
     return expand(n).map((x) => lowerNode(x)[0]);
   };
   for (const n of program.order) lowerNode(n);
-  dropUnused(e.nodes, [
-    ...Object.values(program.outputs),
-    ...Object.values(program.updates),
-  ].flatMap((n) => results.get(n)!));
+  dropUnused(
+    e.nodes,
+    [
+      ...Object.values(program.outputs),
+      ...Object.values(program.updates),
+    ].flatMap((n) => results.get(n)!),
+  );
 
   const outputs: OnnxValueInfo[] = [];
   const finish = (prefix: string, nodes: Readonly<Record<string, Node>>) => {
