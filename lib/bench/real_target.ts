@@ -10,7 +10,7 @@ import { writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
 import { readJson } from "../io/json.ts";
 import { streamSafetensors, type TensorToStream } from "../io/safetensors_stream.ts";
 import { readTargetConfig } from "../model/config.ts";
-import { publishedShapes } from "../model/load.ts";
+import { publishedShapes } from "../model/read_weights.ts";
 import { hashText } from "../random.ts";
 
 /** Facts of published `config.json` files: what memory and time depend on. */

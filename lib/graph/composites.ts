@@ -33,6 +33,7 @@ import {
   where,
 } from "./ops.ts";
 import { expandArgmaxRows, expandSampleRows } from "./choose_rows.ts";
+import { expandStreamAttention, expandStreamAttentionGradient } from "./stream_attention.ts";
 import {
   broadcastShapes,
   type CompositeAttrs,
@@ -46,6 +47,7 @@ import {
 import { expandKeepRows } from "./keep_rows.ts";
 
 export { argmaxRows, sampleRows } from "./choose_rows.ts";
+export { streamAttention } from "./stream_attention.ts";
 
 const last = (x: Node): number => x.shape[x.shape.length - 1];
 
@@ -286,6 +288,8 @@ const expansions: {
   halfMatmul: ([x, w], { transB }) => [matmul(x, cast(w, "f32"), { transB })],
   treeAttention: expandTreeAttention,
   keepRows: expandKeepRows,
+  streamAttention: expandStreamAttention,
+  streamAttentionGradient: expandStreamAttentionGradient,
   argmaxRows: expandArgmaxRows,
   sampleRows: expandSampleRows,
   adamw: ([parameter, gradient, first, second, schedule], attrs) => {

@@ -26,6 +26,11 @@ function flopsOfNode(n: Node): number {
     const [, , capacity, k] = n.inputs[1].shape, [b, t] = n.inputs[0].shape;
     return 4 * b * t * n.attrs.heads * capacity * k;
   }
+  if (isOp(n, "streamAttention") || isOp(n, "streamAttentionGradient")) {
+    // Two products over all columns of stream 0; the gradient takes four.
+    const [b, h, t, k] = isOp(n, "streamAttention") ? n.inputs[0].shape : n.shape;
+    return (isOp(n, "streamAttention") ? 4 : 8) * b * h * t * t * k;
+  }
   return 0;
 }
 

@@ -94,6 +94,8 @@ export interface CompositeAttrs {
   halfMatmul: { transB: boolean };
   treeAttention: { heads: number; kvHeads: number };
   keepRows: Record<never, never>;
+  streamAttention: { gap: number; backs: readonly number[]; future: boolean };
+  streamAttentionGradient: CompositeAttrs["streamAttention"];
   argmaxRows: Record<never, never>;
   sampleRows: Record<never, never>;
   adamw: { beta1: number; beta2: number; epsilon: number; weightDecay: number; clip: number };
@@ -126,7 +128,7 @@ export const READS_F16: ReadonlySet<OpName> = new Set<OpName>([
 ]);
 
 /**
- * Makes a node. Only `ops.ts` and `composites.ts` call this: they check shapes first.
+ * Makes a node. Only the constructors of ops call this: they check shapes first.
  * @throws when the op would compute in f16, which is storage only.
  */
 export function makeNode<O extends OpName>(

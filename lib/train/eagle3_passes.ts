@@ -81,7 +81,7 @@ export function buildEagle3Passes(
     const { residual, q, k, v } = enterLayer(parts, e, g);
     streams.push(makeStream({ k, v }, { config, batch, from: pass }));
     const queries = turnedHeads(q, { config, batch, from: pass });
-    const context = rootedAttention(queries, streams, { config, batch, place });
+    const context = rootedAttention(queries, streams, { place });
     const { predict, regress } = leaveLayer(parts, residual, context);
 
     let inside: Node | undefined; // the row reached belongs to the root's own example

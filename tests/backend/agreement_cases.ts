@@ -296,6 +296,8 @@ export const agreementCases: { [O in OpName]: Case[] } = {
   ),
   treeAttention: [],
   keepRows: [],
+  streamAttention: [],
+  streamAttentionGradient: [],
   argmaxRows: [
     ...over(argmaxRows),
     // Whole numbers below 5: the lowest of many equal ones.

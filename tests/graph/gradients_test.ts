@@ -163,6 +163,8 @@ const cases: { [O in OpName]: Cases } = {
   ],
   treeAttention: "refused",
   keepRows: "refused",
+  streamAttention: "own test",
+  streamAttentionGradient: "own test",
   argmaxRows: [one([3, 5], argmaxRows)],
   sampleRows: [{ shapes: [[3, 5], [3]], build: sampleRows, positive: true }],
   adamw: "refused",

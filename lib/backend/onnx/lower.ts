@@ -240,6 +240,17 @@ function fits(n: Node): boolean {
   return headSize % 16 === 0 && (batch === 1 || rows === 1) && rows < capacity;
 }
 
+/** Takes out operators that no result needs: of a composite's results not all are always asked for. */
+function dropUnused(nodes: OnnxNode[], results: readonly string[]): void {
+  const needed = new Set(results);
+  const kept = nodes.toReversed().filter(({ inputs, outputs }) => {
+    if (!outputs.some((name) => needed.has(name))) return false;
+    inputs.forEach((name) => needed.add(name));
+    return true;
+  });
+  nodes.splice(0, nodes.length, ...kept.reverse());
+}
+
 /** A lowered program: the model, and the order in which a run takes its values. */
 export interface Lowered {
   readonly model: OnnxModel;
@@ -277,6 +288,13 @@ export function lower(
     return expand(n).map((x) => lowerNode(x)[0]);
   };
   for (const n of program.order) lowerNode(n);
+  dropUnused(
+    e.nodes,
+    [
+      ...Object.values(program.outputs),
+      ...Object.values(program.updates),
+    ].flatMap((n) => results.get(n)!),
+  );
 
   const outputs: OnnxValueInfo[] = [];
   const finish = (prefix: string, nodes: Readonly<Record<string, Node>>) => {

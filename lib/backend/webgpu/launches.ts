@@ -26,8 +26,9 @@ import {
   softmaxKernel,
   topKKernel,
 } from "../../../kernels/rows.ts";
-import type { Lowering } from "./lower.ts";
+import type { Lowering, LowerLimits } from "./lower.ts";
 import { launchProduct } from "./product.ts";
+import { attendStreams, attendStreamsBack, claimsStreams } from "./streams.ts";
 import { type Bindings, type Expression, functionOf, type Slot } from "./writer.ts";
 
 type Launch<O extends keyof OpAttrs> = (
@@ -169,7 +170,7 @@ function keep(
 type Launched = "matmul" | "reduce" | "scatterAdd" | "topK";
 type Native =
   | ("softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAttention" | "keepRows" | "adamw")
-  | ("argmaxRows" | "sampleRows");
+  | ("argmaxRows" | "sampleRows" | "streamAttention" | "streamAttentionGradient");
 
 /** Kernels by op. */
 export const launches: { [O in Launched | Native]: Launch<O> } = {
@@ -241,6 +242,8 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
   },
   treeAttention: attend,
   keepRows: keep,
+  streamAttention: attendStreams,
+  streamAttentionGradient: attendStreamsBack,
   adamw: (n, [parameter, gradient, first, second, schedule], l) => {
     const states = [parameter, first, second].map((x, i) => l.state(x, "pmv"[i]));
     const [g] = l.fitting([gradient], "gradient");
@@ -261,7 +264,10 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
 };
 
 /** Is there a kernel for this composite? Heads of odd sizes are attended to by the expansion. */
-export function claims(n: Node): boolean {
+export function claims(n: Node, limits: LowerLimits): boolean {
+  if (n.op === "streamAttention" || n.op === "streamAttentionGradient") {
+    return claimsStreams(n, limits);
+  }
   if (n.op === "treeAttention") {
     return n.inputs[1].shape[3] % 4 === 0 && n.inputs[1].shape[3] <= 256;
   }

@@ -223,7 +223,7 @@ function express(n: Node, inputs: readonly Expression[], l: Lowering): Expressio
 /** Lowers a program. @throws when an op has no rule. */
 export function lower(program: Program, limits: LowerLimits): Lowered {
   const l = new Lowering(limits);
-  const flat = flatten(program, { keep: claims }), { steps, results } = flat;
+  const flat = flatten(program, { keep: (n) => claims(n, limits) }), { steps, results } = flat;
   const counts = readers(flat, program), values = new Map<Node, readonly Expression[]>();
   const valueOf = (x: Node): Expression => {
     const { step, index } = results.get(x)![0];
