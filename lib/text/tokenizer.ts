@@ -3,6 +3,8 @@
  * tokens, the chat template's text. Rendering chats is `chat.ts`.
  */
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readJson } from "../io/json.ts";
 
@@ -19,10 +21,14 @@ export interface Tokenizer {
   decode(ids: ArrayLike<number>, options?: { special?: boolean }): string;
 }
 
-/** Loads `tokenizer.json` and `tokenizer_config.json`. @throws naming the file that is missing or unfit. */
+/**
+ * Loads `tokenizer.json`, `tokenizer_config.json` and, where there is one, `chat_template.jinja`, which then holds the
+ * template, as newer folders have it. @throws naming the file that is missing or unfit.
+ */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const file = join(folder, "tokenizer.json");
   const json = await readJson(file), config = await readJson(join(folder, "tokenizer_config.json"));
+  const template = join(folder, "chat_template.jinja");
   let inner: HuggingFaceTokenizer;
   try {
     inner = new HuggingFaceTokenizer(json as never, config as never);
@@ -41,7 +47,9 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
     vocabulary,
     bosToken: token("bos_token"),
     eosToken: token("eos_token"),
-    chatTemplate: templateOf(config.chat_template),
+    chatTemplate: existsSync(template)
+      ? await readFile(template, "utf8")
+      : templateOf(config.chat_template),
     encode: (text) => Int32Array.from(inner.encode(text, { add_special_tokens: false }).ids),
     decode: (ids, { special = false } = {}) =>
       // The library refuses an empty list.
