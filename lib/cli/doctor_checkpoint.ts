@@ -4,6 +4,7 @@ import { type Checkup, examine, type Finding, openChecked } from "../model/check
 import { checkValues, type ValuesEvent } from "../model/checkup_values.ts";
 import { FUSIONS, readTargetConfig } from "../model/config.ts";
 import { convertDraft, obstacles } from "../model/convert_draft.ts";
+import { convertTarget } from "../model/convert_target.ts";
 import { hashWeights, type TargetIdentity } from "../model/load.ts";
 import { compareSizes, compareValues } from "../model/target_fit.ts";
 import { formatTable } from "../report/table.ts";
@@ -69,7 +70,7 @@ export async function examineCheckpoint(
   using file = folder === undefined ? undefined : openCheckpoint(folder);
   const opened = await openChecked(path);
   using source = opened.source;
-  const checkup = await examine(opened, { layers: config?.layers });
+  const checkup = examine(opened, { layers: config?.layers });
   const findings = [...checkup.findings, ...gather("values", checkValues(source, checkup))];
   const summary = summaryRows(checkup);
   let target: TargetIdentity | undefined;
@@ -109,13 +110,19 @@ export async function examineCheckpoint(
     if (more > 0) say(`and ${more} more: --tensors shows them`);
   }
   say(`\n${sound ? "no faults" : "it cannot be used as it is"}`);
-  if (checkup.kind === "draft") {
+  if (checkup.kind === "draft" || refused.length === 0) {
     const short = refused.length > 1 ? `${refused[0]}; and ${refused.length - 1} more` : refused[0];
     say(short === undefined ? "it can be converted" : `it cannot be converted: ${short}`);
   }
   if (convert !== undefined) {
-    await convertDraft(convert, { source, checkup, findings, target: target?.identity });
-    say(`${convert}: a folder that every task reads as a draft`);
+    const { kind } = checkup, { json } = opened;
+    if (kind === "target" && json !== undefined && refused.length === 0) {
+      await convertTarget(convert, { source, json });
+      say(
+        `${convert}: put the original model's tokenizer.json and tokenizer_config.json beside it`,
+      );
+    } else await convertDraft(convert, { source, checkup, findings, target: target?.identity });
+    say(`${convert}: a folder that every task reads as a ${kind}`);
   }
   const { tapsUnknown: _, initializerRange: __, ...told } = checkup;
   result({ ...told, findings, sound, obstacles: refused, ...(convert && { converted: convert }) });

@@ -5,6 +5,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { sizeOf } from "../graph/node.ts";
 import { writeFileAtomic } from "./atomic.ts";
+import type { BlockName } from "./gguf_blocks.ts";
 import { fromBrain, fromHalf, toBrain, toHalf } from "./float16.ts";
 
 /** Bytes of one element of each type that can be read; the format's 8-bit floats and smaller are not. */
@@ -32,7 +33,8 @@ const LARGEST_HEADER = 100_000_000;
 const LARGEST_READ = 2 ** 30;
 
 export interface TensorInfo {
-  dtype: SafeType;
+  /** Those of blocks are GGUF's. */
+  dtype: SafeType | BlockName;
   shape: number[];
   /** First and one-past-last byte within the data part. */
   range: [number, number];

@@ -130,7 +130,12 @@ export function decoderConfig(json: Json, file: string): DecoderConfig {
 
 /** Reads a target's `config.json`. @throws on an unknown architecture, missing or contradictory sizes. */
 export async function readTargetConfig(folder: string): Promise<TargetConfig> {
-  const file = join(folder, "config.json"), json = await readJson(file);
+  const file = join(folder, "config.json");
+  return targetConfigOf(await readJson(file), file);
+}
+
+/** The same from the object that `file` holds. */
+export function targetConfigOf(json: Json, file: string): TargetConfig {
   const { name, traits } = familyOf((json.architectures as string[] | undefined)?.[0], file);
   const eos = json.eos_token_id;
   return {

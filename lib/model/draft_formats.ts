@@ -187,10 +187,10 @@ export function recognise(looks: Looks): Recognised {
     const why = tensor(looks, pattern);
     if (why.length > 0) return { kind: "neither", name, why };
   }
-  const layers = tensor(looks, /^model\.layers\.\d+\./);
+  const layers = tensor(looks, /^(model\.layers|blk)\.\d+\./);
   if (layers.length > 0) {
     const named = architecture(looks);
-    const why = [...layers, ...named ? [`config.json names ${named}`] : []];
+    const why = [...layers, ...named ? [`its configuration names ${named}`] : []];
     return { kind: "target", name: "a target, not a draft", why };
   }
   const some = names.slice(0, 3).join(", ");

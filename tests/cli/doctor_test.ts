@@ -77,6 +77,21 @@ Deno.test("what is wrong is told first; conversion is refused with the reasons",
   });
 });
 
+Deno.test("a target in GGUF is told and converted; a header without layers is neither", async () => {
+  await inTemporary(async (folder) => {
+    const from = join(FOREIGN, "../gguf/llama-2.gguf");
+    const { code, stdout, stderr } = await doctor(folder, from, "--convert", "target", "--json");
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /put the original model's tokenizer\.json/);
+    const { kind, dtypes, converted } = JSON.parse(stdout);
+    assert.deepEqual([kind, dtypes.Q8_0.tensors, converted], ["target", 14, "target"]);
+    const again = await doctor(folder, "target", "--json");
+    assert.deepEqual(JSON.parse(again.stdout).findings, []);
+    const none = await doctor(folder, join(FOREIGN, "../gguf/angles-other.gguf"));
+    assert.match(none.stdout, /neither a known draft nor a target/);
+  });
+});
+
 Deno.test("damaged files are one line: cut short, 8-bit floats, a missing shard, a pickle that asks for more", async () => {
   await inTemporary(async (folder) => {
     const path = join(folder, "model.safetensors"), data = new Float32Array(8);

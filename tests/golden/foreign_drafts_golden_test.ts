@@ -43,7 +43,7 @@ const FOLDERS: Record<string, FormatName> = {
 async function converted(name: string, out: string): Promise<FormatName | undefined> {
   const opened = await openChecked(join(ROOM, name));
   using source = opened.source;
-  const checkup = await examine(opened, { layers: LAYERS });
+  const checkup = examine(opened, { layers: LAYERS });
   const findings: Finding[] = [...checkup.findings];
   for (const event of checkValues(source, checkup)) findings.push(...event.findings);
   assert.deepEqual(findings.filter((f) => f.level !== "note"), [], name);

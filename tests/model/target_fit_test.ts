@@ -47,7 +47,7 @@ async function findings(name: string, { config, tensors }: Changes): Promise<Fin
     const target = await readTargetConfig(TARGET), opened = await openChecked(folder);
     using source = opened.source;
     using file = openCheckpoint(TARGET);
-    const checkup = await examine(opened, { layers: target.layers });
+    const checkup = examine(opened, { layers: target.layers });
     found.push(...compareSizes(checkup, { config: target, identity: "me", folder: "llama" }));
     const events = compareValues({ source, checkup }, { file, config: target });
     for (const event of events) found.push(...event.findings);
