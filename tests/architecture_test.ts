@@ -113,6 +113,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   "lib/report": [
     "lib/eval/metrics.ts",
+    "lib/eval/protocol.ts",
     "lib/eval/stats.ts",
     "lib/eval/summary.ts",
     "lib/eval/tau_definitions.ts",
@@ -267,6 +268,7 @@ Deno.test("files: each opens with what it is", () => {
 const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/mod.ts": "its examples are run by deno task ok",
   "lib/report/events.ts": "types only",
+  "lib/report/paper_results.ts": "tests/report/ledger_test.ts",
   "lib/report/figure_layout.ts": "tests/report/figures_test.ts",
   "lib/graph/node.ts": "tests/graph/ops_test.ts",
   "lib/backend/backend.ts": "tests/backend/agreement_test.ts",
