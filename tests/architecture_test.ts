@@ -114,6 +114,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   "lib/report": [
     "lib/eval/metrics.ts",
+    "lib/eval/protocol.ts",
     "lib/eval/stats.ts",
     "lib/eval/summary.ts",
     "lib/eval/tau_definitions.ts",
@@ -272,6 +273,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/hub/bring.ts": "tests/hub/model_test.ts",
   "lib/hub/listing.ts": "tests/hub/model_test.ts",
   "lib/cli/fetch.ts": "tests/cli/models_test.ts",
+  "lib/report/paper_results.ts": "tests/report/ledger_test.ts",
   "lib/report/figure_layout.ts": "tests/report/figures_test.ts",
   "lib/graph/node.ts": "tests/graph/ops_test.ts",
   "lib/decode/resident_round.ts": "tests/decode/resident_decoder_test.ts",

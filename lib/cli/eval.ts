@@ -113,11 +113,12 @@ await runCommand({
     },
   },
 }, async (options, { say, result, ran, isGiven, signal }) => {
-  const began = performance.now(), names = options.suite.split(",");
+  const began = performance.now();
   if (options.protocol === "paper") {
     const free = Object.entries(PAPER_OPTIONS).filter(([name]) => !isGiven(name));
     Object.assign(options, Object.fromEntries(free)); // so that what is recorded is what was done
   }
+  const names = options.suite.split(",");
   const { count, turns, "suite-dir": folder } = options, fetching = { signal };
   const suites = await Promise.all(
     names.map((name) => loadSuite(name, { count, turns, folder, fetching })),

@@ -3,8 +3,12 @@
  * where nothing else is asked for. Batch 1, temperatures 0 and 1, MT-bench, HumanEval and GSM8K (griffin.md section 8).
  */
 
+/** The published question sets of Table 1, in its order. */
+export const PAPER_SUITES = ["mt_bench", "humaneval", "gsm8k"] as const;
+
 /** Options of `deno task eval`, by name. */
 export const PAPER_OPTIONS = {
+  suite: PAPER_SUITES.join(","),
   /** Each question file has 80 questions. */
   count: 80,
   /** The scripts declare 1024 and do not pass it on: the decoding function's own limit is what counts. */
@@ -18,11 +22,6 @@ export const PAPER_OPTIONS = {
   "draft-bits": "32",
   system: "family",
 } as const;
-
-/** The published question sets of Table 1, in its order. */
-export const PAPER_SUITES = ["mt_bench", "humaneval", "gsm8k"] as const;
-
-export const PAPER_TEMPERATURES = [0, 1] as const;
 
 /** LLaMA-2's and LLaMA-3's, blanks as the scripts have them. */
 const LLAMA = "You are a helpful, respectful and honest assistant. Always answer as helpfully as " +

@@ -43,6 +43,7 @@ Deno.test("a suite by name is answered turn by turn, and gone on with where it w
         });
       };
       const first = await task("--count", "1");
+      await server.shutdown(); // nothing is fetched twice
       assert.equal(first.code, 0, first.stderr);
       const all = await task();
       assert.equal(all.code, 0, all.stderr);
@@ -60,14 +61,6 @@ Deno.test("a suite by name is answered turn by turn, and gone on with where it w
       assert.deepEqual([summary.tau_numerator, summary.tau_denominator], [tokens, counted.length]);
       // LLaMA-3's system prompt stands before the question.
       assert.ok(lines[0].result.promptTokens > 150);
-      // Nothing is fetched twice, and nothing but --tokens was not as it was.
-      await server.shutdown();
-      const other = await task("--tokens", "5");
-      assert.equal(other.code, 1);
-      assert.match(
-        other.stderr,
-        /^error: Cannot go on with tiny\.jsonl:1: question 7 was answered/m,
-      );
     } finally {
       await server.shutdown();
     }
