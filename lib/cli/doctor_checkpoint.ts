@@ -76,11 +76,13 @@ export async function examineCheckpoint(
   let target: TargetIdentity | undefined;
   if (config !== undefined && file !== undefined && folder !== undefined) {
     if (checkup.kind === "draft") {
-      target = { folder, config, identity: await hashWeights(file.path) };
+      // A hash reads all of the target: only where it is compared or written down.
+      const hashed = checkup.draft?.target !== undefined || convert !== undefined;
+      target = { folder, config, identity: hashed ? await hashWeights(file.path) : "" };
       const sizes = compareSizes(checkup, target);
       findings.push(...sizes);
       const fits = !sizes.some(({ level }) => level === "fault");
-      summary.push(["fits the target", fits ? `${folder} (${target.identity})` : "no"]);
+      summary.push(["fits the target", fits ? `${folder} ${target.identity}`.trim() : "no"]);
       const events = compareValues({ source, checkup }, { file, config });
       findings.push(...gather("target", events));
     } else {
@@ -109,7 +111,9 @@ export async function examineCheckpoint(
     const more = findings.length - shown.length;
     if (more > 0) say(`and ${more} more: --tensors shows them`);
   }
-  say(`\n${sound ? "no faults" : "it cannot be used as it is"}`);
+  const doubts = findings.filter(({ level }) => level === "doubt").length;
+  const doubted = doubts === 0 ? "" : `, ${doubts} ${doubts === 1 ? "doubt" : "doubts"}`;
+  say(`\n${sound ? "no faults" : "it cannot be used as it is"}${doubted}`);
   if (checkup.kind === "draft" || refused.length === 0) {
     const short = refused.length > 1 ? `${refused[0]}; and ${refused.length - 1} more` : refused[0];
     say(short === undefined ? "it can be converted" : `it cannot be converted: ${short}`);

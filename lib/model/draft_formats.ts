@@ -54,8 +54,16 @@ const moreLayers = ({ num_hidden_layers: n }: Json): string[] =>
 const isTrue = (json: Json, key: string, meaning: string): string[] =>
   json[key] === true ? [`${key} is true: ${meaning}`] : [];
 
+const otherWidth = ({ target_hidden_size: target }: Json, { hidden_size: width }: Json): string[] =>
+  typeof target === "number" && target !== width
+    ? [
+      `target_hidden_size is ${target}, hidden_size ${width}: a draft here is as wide as its target`,
+    ]
+    : [];
+
 /** EAGLE-3's settings that came after its paper. */
-const laterEagle3 = (json: Json): string[] => [
+const laterEagle3 = (json: Json, sizes: Json = json): string[] => [
+  ...otherWidth(json, sizes),
   ...moreLayers(json),
   ...isTrue(json, "norm_output", "what is fed back is normalised"),
   ...isTrue(json, "fc_norm", "each tapped feature is normalised"),
@@ -69,7 +77,7 @@ const EAGLE3: Omit<DraftFormat, "name" | "why"> = {
   taps: ({ eagle_config: config }) =>
     layerNumbers((config as Json | undefined)?.eagle_aux_hidden_state_layer_ids)
       ?.map((id) => id + 1),
-  unlike: laterEagle3,
+  unlike: (json) => laterEagle3(json),
 };
 
 const speculatorsSizes = (json: Json) => (json.transformer_layer_config ?? {}) as Json;
@@ -98,7 +106,7 @@ export const DRAFT_FORMATS = {
     unlike: (json) => [
       ...moreLayers(speculatorsSizes(json)),
       ...isTrue(json, "norm_before_fc", "the tapped features are normalised"),
-      ...laterEagle3(json),
+      ...laterEagle3(json, speculatorsSizes(json)),
     ],
   },
   speculatorsEagle: {
@@ -235,8 +243,10 @@ export function foreignConfig(
   const sizes: DecoderConfig = decoderConfig(row.sizes(json), file);
   const own = (json.griffin ?? {}) as Partial<DraftConfig>;
   const fusion = own.fusion ?? row.fusion;
-  const down = foreignName(format, "layers.0.mlp.down_proj.weight");
-  const seen = has(down) && shape(down)[0] === 2 * sizes.width ? "dual" : "single";
+  const down = foreignName(format, "layers.0.mlp.down_proj.weight"), dual = 2 * sizes.width;
+  const rowsOfDown = has(down) ? shape(down)[0] : undefined;
+  const usual = fusion === "tgf" || fusion === "fspad" ? "dual" : "single";
+  const seen = rowsOfDown === sizes.width ? "single" : rowsOfDown === dual ? "dual" : usual;
   const head = own.head ?? seen, target = own.target === undefined ? {} : { target: own.target };
   if (fusion !== "taps") return { config: { ...sizes, fusion, head, ...target } };
   const rows = (name: string) => has(name) ? shape(name)[0] : undefined;

@@ -241,6 +241,10 @@ export async function readDraft(
   const { path } = file;
   const parameters: Record<string, Float32Array> = {};
   for (const [name, shape] of Object.entries(draftShapes(config))) {
+    if (!file.has(name)) {
+      const hint = `deno task doctor ${folder} tells what it is, and converts other formats`;
+      throw new Error(`Cannot use ${path}: it has no tensor ${name}; ${hint}`);
+    }
     const found = file.info(name).shape;
     if (!sameShape(found, shape)) {
       throw new Error(`Cannot use ${path}: ${name} is [${found}], config.json wants [${shape}]`);

@@ -47,7 +47,7 @@ Deno.test("the shipped draft fits the shipped target, and is sound", async () =>
       "--json",
     );
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /fits the target +\S+target \([0-9a-f]{16}\)/);
+    assert.match(stderr, /fits the target +\S+target [0-9a-f]{16}\n/);
     const { findings, sound, draft } = JSON.parse(stdout);
     assert.deepEqual([findings, sound, draft.fusion], [[], true, "tgf"]);
   });

@@ -40,6 +40,16 @@ Deno.test("missing, superfluous and misshaped tensors are named with what was wa
   );
 });
 
+Deno.test("a head's last matrix that is missing or misshaped is wanted as its design has it", async () => {
+  const down = "layers.0.mlp.down_proj.weight";
+  assert.deepEqual(await toldOf("griffin", { without: [down] }), [
+    `fault ${down} is missing, wanted [48,20]`,
+  ]);
+  assert.deepEqual(await toldOf("hass", { tensors: { [down]: zeros(7, 20) } }), [
+    `fault ${down} is [7,20], config.json wants [24,20]`,
+  ]);
+});
+
 Deno.test("what changes the computation is told by what it is", async () => {
   const of = (name: string, tensor: string, ...shape: number[]) =>
     toldOf(name, { tensors: { [tensor]: zeros(...shape) } });
@@ -94,6 +104,12 @@ Deno.test("settings that our graph does not know are faults", async () => {
   );
   assert.match(await told("specforge", { norm_output: true }), /what is fed back is normalised/);
   assert.match(await told("speculators-eagle", { layernorms: true }), /layernorms is true/);
+  const wide = { target_hidden_size: 48 };
+  assert.match(
+    await told("eagle3", wide),
+    /target_hidden_size is 48, hidden_size 24: a draft here is as wide/,
+  );
+  assert.match(await told("speculators-eagle3", wide), /target_hidden_size is 48, hidden_size 24/);
   assert.match(
     await told("hass", { hidden_size: undefined }),
     /hidden_size is undefined, wanted a positive/,

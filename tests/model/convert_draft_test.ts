@@ -80,3 +80,10 @@ Deno.test("a draft of ours comes back as it was", async () => {
     assert.deepEqual(await readDraft(again), await readDraft(first));
   });
 });
+
+Deno.test("a foreign draft that is loaded as it is points to the doctor", async () => {
+  await assert.rejects(
+    readDraft(join(FOREIGN, "hass")),
+    /it has no tensor fc\.fc\.weight; deno task doctor .*hass tells what it is/,
+  );
+});
