@@ -29,6 +29,7 @@ import { readEnvironment } from "../report/environment.ts";
 import { formatTable } from "../report/table.ts";
 import { benchChat } from "./bench_chat.ts";
 import { benchEndurance } from "./bench_endurance.ts";
+import { benchAttention } from "./bench_attention.ts";
 import { benchKernels } from "./bench_kernels.ts";
 import { benchFrozen } from "./bench_frozen.ts";
 import { benchSpeed } from "./bench_speed.ts";
@@ -227,14 +228,14 @@ await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
     "memory of a step, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
-    "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, or a chat " +
-    "server under load",
+    "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, a step on a " +
+    "device with the kernels of its attention and without, or a chat server under load",
   options: {
     what: {
       type: "string",
       choices: [
         ...["training", "decoding", "memory", "frozen", "features", "tree", "endurance", "kernels"],
-        "chat",
+        ...["attention", "chat"],
       ],
       positional: true,
       default: "training",
@@ -261,6 +262,11 @@ await runCommand({
     const jax = options.vs ? { url: JAX_JS, peers: PEERS } : undefined;
     const measured = await benchKernels({ say, signal, jax });
     result({ what, ...measured, environment: await readEnvironment({ backend: "webgpu" }) });
+    return;
+  }
+  if (what === "attention") {
+    const rows = await benchAttention({ say, signal });
+    result({ what, rows, environment: await readEnvironment({ backend: "webgpu" }) });
     return;
   }
   using backend = await openOnnxBackend();
