@@ -306,6 +306,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/bench/peers.ts": "tests/bench/training_peers_test.ts",
   "lib/bench/chat_load.ts": "tests/serve/load_test.ts",
   "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
+  "lib/cli/bench_attention.ts": "measures times; its part is in tests/bench",
   "lib/cli/bench_chat.ts": "measures times; tests/serve/load_test.ts tests its clients",
   "lib/cli/bench_endurance.ts": "measures memory; its part is in tests/bench",
   "lib/cli/bench_rounds.ts": "measures times; tests/decode/webgpu_test.ts tests what it times",

@@ -13,8 +13,10 @@ import {
   sampleRows,
   silu,
   softmax,
+  streamAttention,
   treeAttention,
 } from "../graph/composites.ts";
+import { gradients } from "../graph/gradients.ts";
 import { type DType, type HostArray, type Node, type Shape, sizeOf } from "../graph/node.ts";
 import * as ops from "../graph/ops.ts";
 import { type Program, program } from "../graph/program.ts";
@@ -23,7 +25,7 @@ import { timeRepeated } from "./gpu_rates.ts";
 
 /** One call. */
 export interface KernelCase {
-  /** The kernel's page. */
+  /** The kernel's page, or pages. */
   kernel: string;
   shape: string;
   inputs: Record<string, { shape: Shape; dtype?: DType; below?: number }>;
@@ -62,6 +64,32 @@ function product(
   };
 }
 
+/** Attention of training over one stream, as the peer has it; backward with the forward that it needs. */
+function attentionCases(): KernelCase[] {
+  const [b, h, t, k] = [4, 4, 256, 64], rows = [b, h, t, k], shape = rows.join(" x ");
+  const inputs = { q: { shape: rows }, k: { shape: rows }, v: { shape: rows } };
+  const context = ({ q, k, v }: Record<string, Node>) =>
+    streamAttention({ q, keys: [k], values: [v] }, { gap: 0, backs: [] });
+  const one = 2 * b * h * t * t * k / 2; // one product, over the columns that are seen
+  return [
+    {
+      ...{ kernel: "stream_attention", shape, inputs, build: (x) => y(context(x)) },
+      ...{ flops: 2 * one, bytes: mb(rows, rows, rows, rows), inStep: 0 },
+      peer: { op: "attention" },
+    },
+    {
+      ...{ kernel: "stream_queries, stream_keys", shape: `${shape}, with forward`, inputs },
+      build: (x) => {
+        const [q, k, v] = gradients(ops.sum(context(x)), [x.q, x.k, x.v]);
+        return program({ q, k, v });
+      },
+      // Backward makes scores and dy . v twice.
+      ...{ flops: 9 * one, bytes: 2 * mb(rows, rows, rows, rows), inStep: 1 },
+      peer: { op: "attentionGradient" },
+    },
+  ];
+}
+
 /** All calls that are timed. */
 export function kernelCases(): KernelCase[] {
   const rows = [1024, 256], wide = [1024, 688], logits = [1024, 4096], scores = [4, 4, 256, 256];
@@ -79,8 +107,9 @@ export function kernelCases(): KernelCase[] {
     {
       ...{ kernel: "softmax", shape: "4 x 4 x 256 x 256", inputs: { x: { shape: scores } } },
       build: ({ x }) => y(softmax(x)),
-      ...{ flops: 0, bytes: mb(scores, scores), inStep: 1, peer: { op: "softmax" } },
+      ...{ flops: 0, bytes: mb(scores, scores), inStep: 0, peer: { op: "softmax" } },
     },
+    ...attentionCases(),
     {
       ...{ kernel: "cross_entropy", shape: "1024 x 4096" },
       inputs: { x: { shape: logits }, p: { shape: logits } },

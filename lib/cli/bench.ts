@@ -29,6 +29,7 @@ import { readEnvironment } from "../report/environment.ts";
 import { formatTable } from "../report/table.ts";
 import { benchChat } from "./bench_chat.ts";
 import { benchEndurance } from "./bench_endurance.ts";
+import { benchAttention } from "./bench_attention.ts";
 import { benchKernels } from "./bench_kernels.ts";
 import { benchFrozen } from "./bench_frozen.ts";
 import { benchRounds } from "./bench_rounds.ts";
@@ -229,14 +230,15 @@ await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
     "memory of a step, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
-    "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, rounds " +
-    "on the GPU beside the host's, or a chat server under load",
+    "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, a step on a " +
+    "device with the kernels of its attention and without, rounds on the GPU beside the host's, or a chat " +
+    "server under load",
   options: {
     what: {
       type: "string",
       choices: [
         ...["training", "decoding", "memory", "frozen", "features", "tree", "endurance", "kernels"],
-        ...["rounds", "chat"],
+        ...["attention", "rounds", "chat"],
       ],
       positional: true,
       default: "training",
@@ -265,8 +267,10 @@ await runCommand({
     result({ what, ...measured, environment: await readEnvironment({ backend: "webgpu" }) });
     return;
   }
-  if (what === "rounds") {
-    const rows = await benchRounds({ ...options, say });
+  if (what === "rounds" || what === "attention") {
+    const rows = what === "rounds"
+      ? await benchRounds({ ...options, say })
+      : await benchAttention({ say, signal });
     result({ what, rows, environment: await readEnvironment({ backend: "webgpu" }) });
     return;
   }

@@ -3,7 +3,7 @@
  * states, parameters and results stay on the device until they are read. Lowering is in `lower.ts`, order and
  * memory in `plan.ts`.
  */
-import { dtypeOf, type HostArray, type Shape } from "../../graph/node.ts";
+import { dtypeOf, type HostArray, type OpName, type Shape } from "../../graph/node.ts";
 import type { Program } from "../../graph/program.ts";
 import { type Backend, checkInputs, type Executable, type Params } from "../backend.ts";
 import { openDevice } from "./device.ts";
@@ -76,7 +76,11 @@ async function checked<T>(memory: DeviceMemory, make: () => T): Promise<T> {
 
 async function compile(
   program: Program,
-  { memory, weights }: { memory: DeviceMemory; weights: Params },
+  { memory, weights, expanded }: {
+    memory: DeviceMemory;
+    weights: Params;
+    expanded?: ReadonlySet<OpName>;
+  },
 ): Promise<Executable> {
   const { device } = memory;
   const bound = Object.fromEntries(Object.entries(weights).filter(([n]) => program.inputs[n]));
@@ -87,7 +91,8 @@ async function compile(
 
   using resources = new DisposableStack();
   const { lowered, operations, aliases, buffers, outputs } = await checked(memory, () => {
-    const lowered = lower(program, { bindings: device.limits.maxStorageBuffersPerShaderStage });
+    const bindings = device.limits.maxStorageBuffersPerShaderStage;
+    const lowered = lower(program, { bindings, expanded });
     const { places, blocks, ...order } = plan(lowered);
     const buffers = new Map<Slot, GPUBuffer>();
     for (const [slot, data] of lowered.constants) {
@@ -149,10 +154,13 @@ async function compile(
 }
 
 /**
- * Opens the GPU backend on an implementation of WebGPU, by default the runtime's own.
+ * Opens the GPU backend on an implementation of WebGPU, by default the runtime's own. Composites named in `expanded`
+ * run as their expansions though they have a page: to compare.
  * @throws when there is no adapter.
  */
-export async function openWebGpuBackend({ gpu }: { gpu?: GPU } = {}): Promise<WebGpuBackend> {
+export async function openWebGpuBackend(
+  { gpu, expanded }: { gpu?: GPU; expanded?: ReadonlySet<OpName> } = {},
+): Promise<WebGpuBackend> {
   const opened = await openDevice({ gpu }), memory = new DeviceMemory(opened);
   return {
     name: "webgpu",
@@ -164,7 +172,7 @@ export async function openWebGpuBackend({ gpu }: { gpu?: GPU } = {}): Promise<We
     },
     tensor: (data, shape) => placed(memory, data, shape),
     shared: (data, shape) => placed(memory, data, shape, data),
-    compile: (program, { weights = {} } = {}) => compile(program, { memory, weights }),
+    compile: (program, { weights = {} } = {}) => compile(program, { memory, weights, expanded }),
     [Symbol.dispose]: () => opened.device.destroy(),
   };
 }

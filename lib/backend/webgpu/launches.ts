@@ -265,6 +265,7 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
 
 /** Is there a kernel for this composite? Heads of odd sizes are attended to by the expansion. */
 export function claims(n: Node, limits: LowerLimits): boolean {
+  if (limits.expanded?.has(n.op)) return false;
   if (n.op === "streamAttention" || n.op === "streamAttentionGradient") {
     return claimsStreams(n, limits);
   }

@@ -60,6 +60,8 @@ export interface Lowered {
 export interface LowerLimits {
   /** Slots that one shader can bind. */
   bindings: number;
+  /** Composites that run as their expansions though they have a page: to compare. */
+  expanded?: ReadonlySet<OpName>;
 }
 
 /** What one thread stores of a value: an element, or the several that share a word. */
