@@ -66,7 +66,7 @@ Deno.test("what is wrong is told first; conversion is refused with the reasons",
       stdout,
       /fault +layers\.0\.self_attn\.q_proj\.bias +is superfluous: a bias of attention/,
     );
-    assert.match(stdout, /it cannot be used as it is\nit cannot be converted: layers\.0/);
+    assert.match(stdout, /it cannot be used as it is, 1 doubt\nit cannot be converted: layers\.0/);
     const { code: refused, stderr } = await doctor(folder, ".", "--convert", "out");
     assert.equal(refused, 1);
     assert.match(
