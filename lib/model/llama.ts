@@ -9,7 +9,7 @@ import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DecoderConfig, TargetConfig } from "./config.ts";
 import { mixExperts } from "./experts.ts";
-import { quantBlock } from "./quantize.ts";
+import type { Stored } from "./quantize.ts";
 import { rotaryTables } from "./rotary.ts";
 import { windowBias } from "./window.ts";
 
@@ -37,10 +37,8 @@ export interface TargetShape extends RowsShape {
   layers?: LayerRange;
   /** Also give what enters these layers (from 0), side by side: the features that EAGLE-3's draft reads. */
   taps?: readonly number[];
-  /** Matrices in 8 bits ({@link targetMatrices}): quicker, and another target; see `Target` in `load.ts`. */
-  eightBit?: boolean;
-  /** Names of the weights that are stored in f16. */
-  half?: ReadonlySet<string>;
+  /** How the weights are held that it will be compiled with, where not all of them in f32. */
+  stored?: Stored;
 }
 
 /** x [R, I] times the transpose of w [O, I], which may be stored in f16. */
@@ -56,24 +54,26 @@ export const rowsByIds = (table: Node, ids: Node): Node =>
 
 /**
  * Inputs for named weights, each made when first asked for: vectors and tables by `weight`, products with matrices
- * by `project`. With a block, `project` reads `NAME.packed` and `NAME.scales` in place of `NAME`; 0 means f32, or
- * f16 where `half` names a weight.
+ * by `project`, which reads `NAME.packed` and `NAME.scales` in place of `NAME` where these are `stored`.
  */
 export function weightInputs(
   shapes: Record<string, Shape>,
-  { block, half }: { block: number; half?: ReadonlySet<string> },
+  { stored = {} }: { stored?: Stored },
 ): { weight: (name: string) => Node; project: Project } {
   const inputs = new Map<string, Node>();
-  const named = (name: string, shape: Shape, dtype: "f32" | "f16" | "u8" = "f32") => {
-    if (!inputs.has(name)) inputs.set(name, input(name, shape, dtype));
+  const named = (name: string, shape: Shape) => {
+    if (!inputs.has(name)) inputs.set(name, input(name, shape, stored[name]?.dtype));
     return inputs.get(name)!;
   };
-  const weight = (name: string) => named(name, shapes[name], half?.has(name) ? "f16" : "f32");
+  const weight = (name: string) => named(name, shapes[name]);
   const project: Project = (x, name) => {
-    if (block === 0) return linear(x, weight(name));
-    const [outer, inner] = shapes[name], blocks = inner / block;
-    const packed = named(`${name}.packed`, [outer, blocks, block], "u8");
-    return quantizedMatmul(x, packed, named(`${name}.scales`, [outer, blocks]));
+    const packed = stored[`${name}.packed`], scales = stored[`${name}.scales`];
+    if (packed === undefined) return linear(x, weight(name));
+    return quantizedMatmul(
+      x,
+      named(`${name}.packed`, packed.shape),
+      named(`${name}.scales`, scales.shape),
+    );
   };
   return { weight, project };
 }
@@ -112,7 +112,7 @@ export function targetShapes(config: TargetConfig): Record<string, Shape> {
   return shapes;
 }
 
-/** Matrices that 8 bits replace: all but the embedding, which is gathered from. A tied head gets values of its own. */
+/** Matrices that fewer bits replace: all but the embedding, which is gathered from. A tied head gets values of its own. */
 export function targetMatrices(config: TargetConfig): Record<string, Shape> {
   const matrices = Object.entries(targetShapes(config))
     .filter(([name, { length }]) =>
@@ -230,15 +230,14 @@ function normalizeHeads(
  */
 export function targetProgram(config: TargetConfig, shape: TargetShape): Program {
   const { width: d, inner, epsilon, tied, experts } = config;
-  const { rows, batch = 1, sequences = 1, taps = [], eightBit = false } = shape;
+  const { rows, batch = 1, sequences = 1, taps = [], stored } = shape;
   const { from, to } = shape.layers ?? { from: 0, to: config.layers };
   const missing = taps.find((l) => !Number.isInteger(l) || l < from || l >= to);
   if (missing !== undefined) {
     throw new Error(`Cannot tap layer ${missing}: the target has layers ${from} to ${to - 1}`);
   }
-  const matrices = targetMatrices(config), block = eightBit ? quantBlock(matrices) : 0;
-  const shapes = { ...targetShapes(config), ...matrices };
-  const { weight, project: multiply } = weightInputs(shapes, { block, half: shape.half });
+  const shapes = { ...targetShapes(config), ...targetMatrices(config) };
+  const { weight, project: multiply } = weightInputs(shapes, { stored });
   const project: Project = (h, name) => {
     const y = multiply(h, name), bias = name.replace(/weight$/, "bias");
     return bias in shapes ? add(y, weight(bias)) : y;
@@ -274,7 +273,7 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
   const tapped = taps.length > 0 && { tapped: concat(taps.map((l) => entering[l]), 1) };
   if (to < config.layers) return program({ hidden: x, ...tapped }, { updates });
   const features = rmsNorm(x, weight("model.norm.weight"), { epsilon }); // [N,D]
-  const shared = tied && !eightBit;
+  const shared = tied && stored?.["lm_head.weight.packed"] === undefined;
   const logits = project(features, shared ? "model.embed_tokens.weight" : "lm_head.weight");
   return program({ logits, features, ...tapped }, { updates });
 }

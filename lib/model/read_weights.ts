@@ -2,16 +2,11 @@
  * From the tensors of a published checkpoint to the weights of the target's Program: some stand side by side there,
  * and what a file holds in 16 bits can stay so. Used by `load.ts`.
  */
-import type { Params } from "../backend/backend.ts";
 import { sameShape, type Shape, sizeOf } from "../graph/node.ts";
 import { toHalf } from "../io/float16.ts";
 import type { TensorSource } from "../io/safetensors.ts";
 import type { TargetConfig } from "./config.ts";
 import { targetShapes } from "./llama.ts";
-
-/** Names of the weights that a backend holds in f16. */
-export const halfNames = (weights: Readonly<Params>): ReadonlySet<string> =>
-  new Set(Object.keys(weights).filter((name) => weights[name].dtype === "f16"));
 
 /** Published names of matrices that the target Program reads side by side. */
 const MERGED: Record<string, string[]> = {

@@ -36,7 +36,7 @@ function open(
   const loaded = tinyTarget(backend, { ...CONFIG, ...changes, seed: SEED });
   const config = tinyDraftConfig(loaded.config, other), draft = tinyDraft(config);
   const target = stack.use(new TargetDecoder(loaded, { backend, taps: config.taps }));
-  const settings = { backend, target: loaded, growth, eightBit: false };
+  const settings = { backend, target: loaded, growth, bits: 32 as const };
   const drafter = stack.use(new TreeDrafter(draft, settings));
   const resident = stack.use(new ResidentDecoder(target, { backend, drafter, sampling }));
   return { backend, target, drafter, resident, [Symbol.dispose]: () => stack.dispose() };

@@ -184,7 +184,7 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
     e.one("MatMulNBits", xs, {
       K: { int: n.inputs[0].shape[1] },
       N: { int: n.shape[1] },
-      bits: { int: 8 },
+      bits: { int: n.attrs.bits },
       block_size: { int: n.attrs.block },
       // 4 = int8 activations, the quick path; the products sum in i32, exact for a block.
       accuracy_level: { int: 4 },
