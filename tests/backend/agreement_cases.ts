@@ -275,16 +275,17 @@ export const agreementCases: { [O in OpName]: Case[] } = {
     tolerance: { a: 1e-5, n: 4 * c },
   })),
   quantizedMatmul: [1, 7, 17].flatMap((r) =>
-    [[1, 1, 16], [15, 3, 32], [65, 2, 64], [16, 1, 128]].map(([outer, blocks, block]): Case => ({
-      inputs: [
-        f32(r, blocks * block),
-        u8(outer, blocks, block),
-        { ...f32(outer, blocks), positive: true },
-      ],
-      build: (x, packed, scales) => quantizedMatmul(x, packed, ops.div(scales, 128)),
-      // Natively activations may be rounded to 8 bits as well: half a step of 1.9 / 127 an element.
-      tolerance: { a: 0.015 * Math.sqrt(blocks * block), n: blocks * block },
-    }))
+    [[1, 1, 16, 8], [15, 3, 32, 8], [65, 2, 64, 8], [16, 1, 128, 8], [15, 3, 16, 4], [65, 2, 32, 4]]
+      .map(([outer, blocks, block, bits]): Case => ({
+        inputs: [
+          f32(r, blocks * block),
+          u8(outer, blocks, block * bits / 8),
+          { ...f32(outer, blocks), positive: true },
+        ],
+        build: (x, packed, scales) => quantizedMatmul(x, packed, ops.div(scales, 2 ** (bits - 1))),
+        // Natively activations may be rounded to 8 bits as well: half a step of 1.9 / 127 an element.
+        tolerance: { a: 0.015 * Math.sqrt(blocks * block), n: blocks * block },
+      }))
   ),
   halfMatmul: [true, false].flatMap((transB) =>
     // The last one is larger than what the CPU backend casts at a time: 59 rows of 60.
