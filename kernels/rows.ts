@@ -1,9 +1,12 @@
 /**
- * Launches of the pages that treat each row by itself: softmax, cross entropy, RMSNorm, scatter-add, top-k.
+ * Launches of the pages that treat each row by itself: softmax, cross entropy, RMSNorm, scatter-add, top-k, argmax,
+ * sampling.
  */
 import { type Kernel, spread } from "./kernel.ts";
+import argmax from "./argmax.wgsl" with { type: "text" };
 import crossEntropy from "./cross_entropy.wgsl" with { type: "text" };
 import rmsNorm from "./rms_norm.wgsl" with { type: "text" };
+import sample from "./sample.wgsl" with { type: "text" };
 import scatterAdd from "./scatter_add.wgsl" with { type: "text" };
 import softmax from "./softmax.wgsl" with { type: "text" };
 import topK from "./top_k.wgsl" with { type: "text" };
@@ -40,6 +43,12 @@ export const rmsNormKernel = ({ epsilon, ...rows }: Rows & { epsilon: number }):
 /** Asks for x_at(r, i), put(position, index). */
 export const topKKernel = ({ k, ...rows }: Rows & { k: number }): Kernel =>
   launch("top_k", topK, { ...rows, K: k });
+
+/** Asks for x_at(r, i), put(r, index). */
+export const argmaxKernel = (rows: Rows): Kernel => launch("argmax", argmax, { ...rows });
+
+/** Asks for p_at(r, i), uniform_at(r), put(r, index). */
+export const sampleKernel = (rows: Rows): Kernel => launch("sample", sample, { ...rows });
 
 /** Asks for id_at(i), value(i, j), put(position, v). */
 export const scatterAddKernel = (

@@ -139,6 +139,7 @@ export { promptLookup } from "./decode/prompt_lookup.ts";
 export { textBeforeStop } from "./decode/ending.ts";
 export { generate, speculate } from "./decode/generate.ts";
 export { speculateAll } from "./decode/batch.ts";
+export { ResidentDecoder } from "./decode/resident_decoder.ts";
 export { random } from "./random.ts";
 
 // Serving.

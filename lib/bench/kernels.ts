@@ -6,9 +6,11 @@
 import type { Backend } from "../backend/backend.ts";
 import {
   adamw,
+  argmaxRows,
   crossEntropy,
   quantizedMatmul,
   rmsNorm,
+  sampleRows,
   silu,
   softmax,
   treeAttention,
@@ -149,6 +151,17 @@ export function kernelCases(): KernelCase[] {
       ...{ kernel: "top_k", shape: "10 of 8 x 4096", inputs: { x: { shape: [8, 4096] } } },
       build: ({ x }) => y(ops.topK(x, 10)),
       ...{ flops: 0, bytes: mb([8, 4096]), inStep: 0 },
+    },
+    {
+      ...{ kernel: "argmax", shape: "8 x 32000", inputs: { x: { shape: [8, 32000] } } },
+      build: ({ x }) => y(argmaxRows(x)),
+      ...{ flops: 0, bytes: mb([8, 32000]), inStep: 0, peer: { op: "argmax" } },
+    },
+    {
+      ...{ kernel: "sample", shape: "8 x 32000" },
+      inputs: { p: { shape: [8, 32000] }, u: { shape: [8] } },
+      build: ({ p, u }) => y(sampleRows(p, ops.mul(u, 0.5))),
+      ...{ flops: 0, bytes: mb([8, 32000]), inStep: 0 },
     },
   ];
 }

@@ -31,9 +31,11 @@ import { benchChat } from "./bench_chat.ts";
 import { benchEndurance } from "./bench_endurance.ts";
 import { benchKernels } from "./bench_kernels.ts";
 import { benchFrozen } from "./bench_frozen.ts";
+import { benchRounds } from "./bench_rounds.ts";
 import { benchSpeed } from "./bench_speed.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
 import { type Io, runCommand } from "./command.ts";
+import { DRAFT_OPTION, TARGET_OPTION } from "./models.ts";
 
 const PEERS = join(import.meta.dirname!, "../../tests/peers");
 /** The version that was timed; it is fetched when first asked for and is no dependency of the project. */
@@ -227,14 +229,14 @@ await runCommand({
   name: "bench",
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
     "memory of a step, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
-    "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, or a chat " +
-    "server under load",
+    "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, rounds " +
+    "on the GPU beside the host's, or a chat server under load",
   options: {
     what: {
       type: "string",
       choices: [
         ...["training", "decoding", "memory", "frozen", "features", "tree", "endurance", "kernels"],
-        "chat",
+        ...["rounds", "chat"],
       ],
       positional: true,
       default: "training",
@@ -242,8 +244,8 @@ await runCommand({
     },
     vs: { type: "boolean", describe: "time other frameworks in turn with ours" },
     python: { type: "string", default: "python3", describe: "a Python with torch and safetensors" },
-    target: { type: "string", default: "data/target", describe: "target folder" },
-    draft: { type: "string", default: "data/draft", describe: "draft folder" },
+    target: TARGET_OPTION,
+    draft: DRAFT_OPTION,
     data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
     rounds: { type: "integer", minimum: 1, default: 15, describe: "timed runs of each" },
     total: { type: "integer", minimum: 10, default: 10000, describe: "new tokens (endurance)" },
@@ -261,6 +263,11 @@ await runCommand({
     const jax = options.vs ? { url: JAX_JS, peers: PEERS } : undefined;
     const measured = await benchKernels({ say, signal, jax });
     result({ what, ...measured, environment: await readEnvironment({ backend: "webgpu" }) });
+    return;
+  }
+  if (what === "rounds") {
+    const rows = await benchRounds({ ...options, say });
+    result({ what, rows, environment: await readEnvironment({ backend: "webgpu" }) });
     return;
   }
   using backend = await openOnnxBackend();

@@ -4,6 +4,7 @@ import { openOnnxBackend } from "../backend/onnx/backend.ts";
 import { knownCosts } from "../bench/costs.ts";
 import { checkSampling } from "../decode/sample.ts";
 import { TargetDecoder } from "../decode/target.ts";
+import { nameOfFolder } from "../hub/model.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
 import { Drafters, readTree } from "../serve/drafters.ts";
 import type { ChatModel } from "../serve/reply.ts";
@@ -97,8 +98,8 @@ await runCommand({
     }),
   );
   const model: ChatModel = {
-    name: options.name ?? basename(resolve(options.target)),
-    folders: { target: options.target, draft: options.draft },
+    name: options.name ?? basename(nameOfFolder(resolve(options.target))).replace(/@.*$/, ""),
+    folders: { target: nameOfFolder(options.target), draft: nameOfFolder(options.draft) },
     target: decoder,
     tokenizer: await loadTokenizer(options.target),
     drafters,

@@ -11,6 +11,7 @@ import { checkSampling } from "../decode/sample.ts";
 import { loadTarget } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type Io, runCommand } from "./command.ts";
+import { TARGET_OPTION } from "./models.ts";
 import { Progress } from "./progress.ts";
 import { writeDataCommand } from "./run_record.ts";
 
@@ -53,7 +54,7 @@ await runCommand({
   name: "data",
   summary: "let the target answer prompts, and store ids, loss masks and features for training",
   options: {
-    target: { type: "string", default: "data/target", describe: "target folder" },
+    target: TARGET_OPTION,
     out: { type: "string", default: "runs/data", describe: "folder for the shards" },
     count: { type: "integer", minimum: 1, default: 4000, describe: "training prompts" },
     validation: { type: "integer", minimum: 0, default: 200, describe: "validation prompts" },

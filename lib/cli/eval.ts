@@ -112,13 +112,9 @@ await runCommand({
       describe: "folder for report.json and report.html",
     },
   },
-}, async (options, { say, result, ran, isGiven, signal }) => {
-  const began = performance.now();
-  if (options.protocol === "paper") {
-    const free = Object.entries(PAPER_OPTIONS).filter(([name]) => !isGiven(name));
-    Object.assign(options, Object.fromEntries(free)); // so that what is recorded is what was done
-  }
-  const names = options.suite.split(",");
+  presets: ({ protocol }) => protocol === "paper" ? PAPER_OPTIONS : {},
+}, async (options, { say, result, ran, signal }) => {
+  const began = performance.now(), names = options.suite.split(",");
   const { count, turns, "suite-dir": folder } = options, fetching = { signal };
   const suites = await Promise.all(
     names.map((name) => loadSuite(name, { count, turns, folder, fetching })),

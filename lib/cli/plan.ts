@@ -15,6 +15,11 @@ import {
   totalBytes,
 } from "../bench/plan.ts";
 import type { Program } from "../graph/program.ts";
+import { isInSnapshot } from "../hub/cache.ts";
+import type { RemoteFile } from "../hub/listing.ts";
+import { nameOfFolder, remoteFiles } from "../hub/model.ts";
+import { modelNameOf } from "../hub/name.ts";
+import { hubSettings } from "../hub/settings.ts";
 import { readJson } from "../io/json.ts";
 import { readTargetConfig } from "../model/config.ts";
 import { formatTable } from "../report/table.ts";
@@ -35,7 +40,9 @@ const options = {
   target: {
     type: "string",
     default: "data/target",
-    describe: "a folder with config.json, or that file; weights need not be there",
+    describe:
+      "a folder with config.json, or that file, or ORG/NAME[@REVISION]; weights need not be there",
+    model: "texts",
   },
   device: DEVICE_OPTION,
   "target-bits": {
@@ -64,6 +71,17 @@ const size = (bytes: number) =>
   bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
 const time = (seconds: number) =>
   seconds >= 1 ? `${seconds.toFixed(1)} s` : `${(1000 * seconds).toFixed(1)} ms`;
+
+/** What is still to come of a model of the hub; `undefined` of other folders, and where the hub cannot be asked. */
+async function downloadOf(folder: string): Promise<string | undefined> {
+  const name = modelNameOf(nameOfFolder(folder));
+  if (name === undefined || hubSettings().offline) return undefined;
+  const files = await remoteFiles(name).catch(() => undefined);
+  if (files === undefined) return undefined;
+  const sum = (some: readonly RemoteFile[]) => size(some.reduce((n, file) => n + file.size, 0));
+  const missing = files.filter((file) => !isInSnapshot(folder, file));
+  return `${sum(missing)} in ${missing.length} files (of ${sum(files)} in ${files.length})`;
+}
 
 await runCommand({
   name: "plan",
@@ -104,7 +122,11 @@ await runCommand({
       (train.parameters / 1e9).toFixed(3)
     } B; ${reason}`,
   );
-  say(`download: ${size(parameters * (FILE_BYTES[type] ?? 2))} as ${type}\n`);
+  say(
+    `download: ${
+      await downloadOf(folder) ?? size(parameters * (FILE_BYTES[type] ?? 2))
+    } as ${type}\n`,
+  );
   const table = (title: string, needs: readonly Need[]) =>
     say(`${
       formatTable([

@@ -71,6 +71,11 @@ export class TreeDrafter implements Drafter<TreeDrafting, TreeProposal>, Disposa
     this.#decoder = new DraftDecoder(draft, { ...options, branching, treeRows });
   }
 
+  /** The compiled draft, which rounds on a device have in common with this drafter. */
+  get decoder(): DraftDecoder {
+    return this.#decoder;
+  }
+
   /** Layers of the target whose inputs are the features it reads; none: the target's last feature. */
   get taps(): readonly number[] {
     return this.#decoder.draft.config.taps ?? [];

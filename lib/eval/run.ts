@@ -6,6 +6,7 @@
  */
 import { askedIn, type Question, type Suite } from "../data/suites.ts";
 import { generate, speculate, type SpeculateOptions } from "../decode/generate.ts";
+import type { ResidentDecoder } from "../decode/resident_decoder.ts";
 import type { GenerateOptions } from "../decode/sequence.ts";
 import { sizesUpTo, type TargetDecoder } from "../decode/target.ts";
 import type { Target } from "../model/load.ts";
@@ -15,8 +16,15 @@ import { encodePrompt, type Message } from "../text/chat.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type Generation, joinTurns, type PromptResult } from "./metrics.ts";
 
+/** Decoders whose rounds run on the device without waiting for the host, in place of the drafter's. */
+export interface ResidentDecoders {
+  plain: ResidentDecoder;
+  speculative: ResidentDecoder;
+}
+
 export interface EvaluateOptions extends Omit<SpeculateOptions, "random"> {
   tokenizer: Tokenizer;
+  resident?: ResidentDecoders;
   seed?: number;
   /** What conversations open with. */
   system?: string;
@@ -108,8 +116,8 @@ export async function* evaluate(
   suite: Suite,
   options: EvaluateOptions,
 ): AsyncGenerator<PromptResult> {
-  const { tokenizer, drafter, seed = 0, system, trace, watch = (events) => events, ...rest } =
-    options;
+  const { tokenizer, drafter, seed = 0, system, trace, resident, ...others } = options;
+  const { watch = (events) => events, ...rest } = others;
   const room: Room = { tokenizer, target: target.target, system }, { signal } = rest;
   // The first turn's numbers are those of a question of one turn.
   const settings = (kind: string, id: string, turn: number): GenerateOptions => ({
@@ -120,19 +128,30 @@ export async function* evaluate(
   target.checkTree(drafter.budget);
   // How long a conversation gets is not known beforehand: any size of its last chunk may come.
   const later = suite.questions.some((q) => q.later !== undefined)
-    ? sizesUpTo(target.largestTree)
+    ? Array.from({ length: target.largestTree + 1 }, (_, i) => i + 1)
     : [];
-  // A round verifies a tree of any size up to the budget.
-  await target.prepare([...sizesUpTo(drafter.budget), ...lengths, ...later]);
-  await drafter.prepare([...lengths, ...later]);
+  if (resident !== undefined) {
+    for (const decoder of Object.values(resident)) await decoder.prepare([...lengths, ...later]);
+  } else {
+    // A round verifies a tree of any size up to the budget.
+    await target.prepare([...sizesUpTo(drafter.budget), ...lengths, ...later]);
+    await drafter.prepare([...lengths, ...later]);
+  }
   let warm = false;
   for (const [i, question] of suite.questions.entries()) {
     if (signal?.aborted) return;
     const { id, category } = question;
-    const plainly = (prompt: Int32Array, turn: number) =>
-      record(generate(target, prompt, settings("plain", id, turn)));
-    const speculatively = (prompt: Int32Array, turn: number) =>
-      speculate(target, prompt, { ...settings("speculative", id, turn), drafter, trace });
+    const plainly = (prompt: Int32Array, turn: number) => {
+      const own = settings("plain", id, turn);
+      return record(resident?.plain.generate(prompt, own) ?? generate(target, prompt, own));
+    };
+    const speculatively = (prompt: Int32Array, turn: number) => {
+      // There a number decides the token at its place: with the same numbers both texts are one.
+      if (resident !== undefined) {
+        return resident.speculative.generate(prompt, settings("plain", id, turn));
+      }
+      return speculate(target, prompt, { ...settings("speculative", id, turn), drafter, trace });
+    };
     const watched = (prompt: Int32Array, turn: number) => {
       const name = turn === 0 ? id : `${id}, turn ${turn + 1}`;
       return record(watch(speculatively(prompt, turn), { id: name, category, prompt }));

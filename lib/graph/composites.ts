@@ -32,6 +32,7 @@ import {
   transpose,
   where,
 } from "./ops.ts";
+import { expandArgmaxRows, expandSampleRows } from "./choose_rows.ts";
 import {
   broadcastShapes,
   type CompositeAttrs,
@@ -42,6 +43,9 @@ import {
   showShape,
   sizeOf,
 } from "./node.ts";
+import { expandKeepRows } from "./keep_rows.ts";
+
+export { argmaxRows, sampleRows } from "./choose_rows.ts";
 
 const last = (x: Node): number => x.shape[x.shape.length - 1];
 
@@ -278,6 +282,9 @@ const expansions: {
   },
   halfMatmul: ([x, w], { transB }) => [matmul(x, cast(w, "f32"), { transB })],
   treeAttention: expandTreeAttention,
+  keepRows: expandKeepRows,
+  argmaxRows: expandArgmaxRows,
+  sampleRows: expandSampleRows,
   adamw: ([parameter, gradient, first, second, schedule], attrs) => {
     const { beta1, beta2, epsilon, weightDecay, clip } = attrs;
     const at = (i: number) => reshape(sliceAxis(schedule, 0, { start: i, end: i + 1 }), []);

@@ -93,6 +93,9 @@ export interface CompositeAttrs {
   quantizedMatmul: { block: number };
   halfMatmul: { transB: boolean };
   treeAttention: { heads: number; kvHeads: number };
+  keepRows: Record<never, never>;
+  argmaxRows: Record<never, never>;
+  sampleRows: Record<never, never>;
   adamw: { beta1: number; beta2: number; epsilon: number; weightDecay: number; clip: number };
 }
 

@@ -37,14 +37,19 @@ export interface TargetConfig extends DecoderConfig, Omit<FamilyTraits, "window"
   eos: number[];
 }
 
-/** What a draft takes over from its target: everything about a layer but the inner width of its MLP. */
+/**
+ * What a draft takes over from its target: everything about a layer but the inner width of its MLP. As published,
+ * EAGLE-3's has no biases whatever its target has.
+ */
 export function draftSizes(
-  { width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta, ropeScaling }:
-    TargetConfig,
-): Omit<DecoderConfig, "inner"> {
+  { qkvBias, ropeScaling, ...config }: TargetConfig,
+  { fusion }: Pick<DraftConfig, "fusion">,
+): Omit<DecoderConfig, "inner"> & Pick<DraftConfig, "qkvBias"> {
+  const { width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta } = config;
   return {
     ...{ width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta },
     ...(ropeScaling && { ropeScaling }),
+    ...(qkvBias && fusion !== "taps" && { qkvBias }),
   };
 }
 
@@ -61,10 +66,14 @@ export interface DraftConfig extends DecoderConfig {
   fusion: keyof typeof FUSIONS;
   /** Token-enhanced split head, or one output used for both purposes. */
   head: "dual" | "single";
+  /** Its projections to queries, keys, values have a bias, as Qwen 2's have; not with fusion `taps`. */
+  qkvBias?: boolean;
   /** Target layers whose inputs the draft reads; fusion `taps` only. */
   taps?: readonly number[];
   /** Tokens that its own LM head knows; fusion `taps` only. */
   draftVocabulary?: number;
+  /** The layer's residual is the normalised feature, as in drafts of vLLM speculators; fusion `taps` only. */
+  normedResidual?: boolean;
   /** Identity of the target it was trained for (hash of its weights), if known. */
   target?: string;
 }
@@ -83,7 +92,8 @@ function integer(json: Json, { key, file, fallback }: {
   return value;
 }
 
-function decoder(json: Json, file: string): DecoderConfig {
+/** Sizes from the LLaMA fields of a `config.json`. @throws naming `file` and the field. */
+export function decoderConfig(json: Json, file: string): DecoderConfig {
   const int = (key: string, fallback?: number) => integer(json, { key, file, fallback });
   const width = int("hidden_size"), heads = int("num_attention_heads");
   const kvHeads = int("num_key_value_heads", heads);
@@ -117,7 +127,7 @@ export async function readTargetConfig(folder: string): Promise<TargetConfig> {
   const file = join(folder, "config.json"), json = await readJson(file);
   const { name, traits } = familyOf((json.architectures as string[] | undefined)?.[0], file);
   const { window = Infinity, ...differs } = traits(json, file), eos = json.eos_token_id;
-  const sizes = decoder(json, file);
+  const sizes = decoderConfig(json, file);
   return {
     family: name,
     ...sizes,
@@ -133,7 +143,7 @@ export async function readTargetConfig(folder: string): Promise<TargetConfig> {
 
 /** @throws when the parts of a draft do not go together, with the reason. */
 export function checkDraftConfig(config: DraftConfig, name = "this draft"): void {
-  const { fusion, head, taps, draftVocabulary, vocabulary } = config;
+  const { fusion, head, taps, draftVocabulary, normedResidual, vocabulary, qkvBias } = config;
   const refuse = (what: string) => new Error(`Cannot use ${name}: ${what}`);
   if (!(fusion in FUSIONS)) {
     throw refuse(`fusion is ${fusion}, wanted ${Object.keys(FUSIONS).join(", ")}`);
@@ -142,10 +152,11 @@ export function checkDraftConfig(config: DraftConfig, name = "this draft"): void
     throw refuse(`head is ${head}, wanted dual or single`);
   }
   if (fusion !== "taps") {
-    if (taps === undefined && draftVocabulary === undefined) return;
+    if (taps === undefined && draftVocabulary === undefined && !normedResidual) return;
     throw refuse(`fusion ${fusion} reads the last layer and has the target's LM head`);
   }
   if (head !== "single") throw refuse("fusion taps has one output, wanted head single");
+  if (qkvBias === true) throw refuse("fusion taps has no biases, wanted qkv_bias false");
   if (
     taps === undefined || taps.length === 0 || !taps.every((l) => Number.isInteger(l) && l >= 0)
   ) {
@@ -160,16 +171,19 @@ export function checkDraftConfig(config: DraftConfig, name = "this draft"): void
 /** Reads a draft's `config.json`: the published LLaMA fields, our switches under `griffin`. */
 export async function readDraftConfig(file: string): Promise<DraftConfig> {
   const json = await readJson(file), own = (json.griffin ?? {}) as Json;
-  if (json.attention_bias === true || json.mlp_bias === true) {
-    throw new Error(`Cannot use ${file}: attention_bias or mlp_bias is true, wanted none`);
+  const biased = ["attention_bias", "mlp_bias"].find((key) => json[key] === true);
+  if (biased !== undefined) {
+    throw new Error(`Cannot use ${file}: ${biased} is true, wanted none, or qkv_bias`);
   }
   const config = {
-    ...decoder(json, file),
+    ...decoderConfig(json, file),
     fusion: own.fusion ?? "tgf",
     head: own.head ?? "dual",
     target: own.target,
+    ...(json.qkv_bias === true && { qkvBias: true }),
     ...(own.taps !== undefined && { taps: own.taps }),
     ...(json.draft_vocab_size !== undefined && { draftVocabulary: json.draft_vocab_size }),
+    ...(json.norm_before_residual === true && { normedResidual: true }),
   } as DraftConfig;
   checkDraftConfig(config, file);
   return config;
@@ -177,7 +191,7 @@ export async function readDraftConfig(file: string): Promise<DraftConfig> {
 
 /** The `config.json` of a draft, in the published form. */
 export function draftConfigJson(config: DraftConfig): Json {
-  const { fusion, head, target, taps, draftVocabulary } = config;
+  const { fusion, head, target, taps, draftVocabulary, normedResidual, qkvBias } = config;
   return {
     architectures: [fusion === "taps" ? "LlamaForCausalLMEagle3" : "LlamaForCausalLM"],
     model_type: "llama",
@@ -189,7 +203,9 @@ export function draftConfigJson(config: DraftConfig): Json {
     num_key_value_heads: config.kvHeads,
     head_dim: config.headSize,
     vocab_size: config.vocabulary,
+    ...(qkvBias && { qkv_bias: true }),
     ...(draftVocabulary !== undefined && { draft_vocab_size: draftVocabulary }),
+    ...(normedResidual && { norm_before_residual: true }),
     max_position_embeddings: config.positions,
     rms_norm_eps: config.epsilon,
     rope_theta: config.ropeTheta,

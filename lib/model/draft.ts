@@ -39,7 +39,7 @@ const ATTENTION = "layers.0.self_attn.", MLP = "layers.0.mlp.", FUSION = "fc.";
 
 /** Trained parameters under their published names; the embedding is the target's and is not among them. */
 export function draftShapes(config: DraftConfig): Record<string, Shape> {
-  const { width: d, inner, heads, kvHeads, headSize: k, fusion, head } = config;
+  const { width: d, inner, heads, kvHeads, headSize: k, fusion, head, qkvBias } = config;
   if (fusion === "taps") return eagle3Shapes(config);
   return {
     [`${FUSION}fc.weight`]: [d, 2 * d],
@@ -58,6 +58,11 @@ export function draftShapes(config: DraftConfig): Record<string, Shape> {
     [`${ATTENTION}q_proj.weight`]: [heads * k, d],
     [`${ATTENTION}k_proj.weight`]: [kvHeads * k, d],
     [`${ATTENTION}v_proj.weight`]: [kvHeads * k, d],
+    ...(qkvBias && {
+      [`${ATTENTION}q_proj.bias`]: [heads * k],
+      [`${ATTENTION}k_proj.bias`]: [kvHeads * k],
+      [`${ATTENTION}v_proj.bias`]: [kvHeads * k],
+    }),
     [`${ATTENTION}o_proj.weight`]: [d, heads * k],
     [`${MLP}gate_proj.weight`]: [inner, d],
     [`${MLP}up_proj.weight`]: [inner, d],
@@ -98,12 +103,15 @@ export function fuse({ config, weight, project }: DraftParts, e: Node, f: Node):
 }
 
 /** Queries, keys and values of fused rows o [R,D]: [R, H K], [R, Hk K], [R, Hk K]. */
-export function projectAttention({ project }: DraftParts, o: Node): { q: Node; k: Node; v: Node } {
-  return {
-    q: project(o, `${ATTENTION}q_proj.weight`),
-    k: project(o, `${ATTENTION}k_proj.weight`),
-    v: project(o, `${ATTENTION}v_proj.weight`),
+export function projectAttention(
+  { config, weight, project }: DraftParts,
+  o: Node,
+): { q: Node; k: Node; v: Node } {
+  const through = (name: string) => {
+    const y = project(o, `${ATTENTION}${name}_proj.weight`);
+    return config.qkvBias ? add(y, weight(`${ATTENTION}${name}_proj.bias`)) : y;
   };
+  return { q: through("q"), k: through("k"), v: through("v") };
 }
 
 /** Residual of the attention: a = o + W_o context, [R,D]. */

@@ -24,8 +24,16 @@ export interface RowsShape {
   sequences?: number;
 }
 
+/** Layers [from, to) of a target: a stage of one that is split over several backends. */
+export interface LayerRange {
+  from: number;
+  to: number;
+}
+
 /** What a target Program is built for. */
 export interface TargetShape extends RowsShape {
+  /** Only these: rows enter a later layer, and leave one before the last, as `hidden` [N, D]. */
+  layers?: LayerRange;
   /** Also give what enters these layers (from 0), side by side: the features that EAGLE-3's draft reads. */
   taps?: readonly number[];
   /** Matrices in 8 bits ({@link targetMatrices}): quicker, and another target; see `Target` in `load.ts`. */
@@ -199,15 +207,16 @@ function normalizeHeads(
  * Program of T rows: inputs `ids` [B,T], `positions` [B,T], `length` [B] (cache rows in use), `bias`
  * [1,1,T,C], caches; outputs `logits` [B T,V] and `features` [B T,D] (after the final norm, the vector
  * that enters the LM head), with `taps` also `tapped` [B T, n D]; caches are updated. Several sequences have
- * such inputs each, named by {@link sequenceNames}, and outputs [S T, ..].
+ * such inputs each, named by {@link sequenceNames}, and outputs [S T, ..]. With `layers` a stage of it.
  * @throws when a tapped layer does not exist.
  */
 export function targetProgram(config: TargetConfig, shape: TargetShape): Program {
   const { width: d, inner, epsilon, tied, experts } = config;
   const { rows, batch = 1, sequences = 1, taps = [], eightBit = false } = shape;
-  const missing = taps.find((l) => !Number.isInteger(l) || l < 0 || l >= config.layers);
+  const { from, to } = shape.layers ?? { from: 0, to: config.layers };
+  const missing = taps.find((l) => !Number.isInteger(l) || l < from || l >= to);
   if (missing !== undefined) {
-    throw new Error(`Cannot tap layer ${missing}: the target has layers 0 to ${config.layers - 1}`);
+    throw new Error(`Cannot tap layer ${missing}: the target has layers ${from} to ${to - 1}`);
   }
   const matrices = targetMatrices(config), block = eightBit ? quantBlock(matrices) : 0;
   const shapes = { ...targetShapes(config), ...matrices };
@@ -221,10 +230,12 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
     return mul(silu(sliceAxis(both, 1, { end: inner })), sliceAxis(both, 1, { start: inner }));
   };
   const { attend, updates } = cachedAttention(config, shape), n = sequences * batch * rows;
-  let x = reshape(gather(weight("model.embed_tokens.weight"), tokenInputs(shape)), [n, d]); // [N,D]
+  let x = from > 0
+    ? input("hidden", [n, d])
+    : reshape(gather(weight("model.embed_tokens.weight"), tokenInputs(shape)), [n, d]); // [N,D]
   const entering: Node[] = [];
-  for (let l = 0; l < config.layers; l++) {
-    entering.push(x);
+  for (let l = from; l < to; l++) {
+    entering[l] = x;
     const at = `model.layers.${l}.`;
     const norm = (h: Node, name: string) => rmsNorm(h, weight(`${at}${name}.weight`), { epsilon });
     const qkv = project(norm(x, "input_layernorm"), `${at}self_attn.qkv_proj.weight`);
@@ -242,9 +253,10 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
         }),
     );
   }
+  const tapped = taps.length > 0 && { tapped: concat(taps.map((l) => entering[l]), 1) };
+  if (to < config.layers) return program({ hidden: x, ...tapped }, { updates });
   const features = rmsNorm(x, weight("model.norm.weight"), { epsilon }); // [N,D]
   const shared = tied && !eightBit;
   const logits = project(features, shared ? "model.embed_tokens.weight" : "lm_head.weight");
-  const tapped = taps.length > 0 && { tapped: concat(taps.map((l) => entering[l]), 1) };
   return program({ logits, features, ...tapped }, { updates });
 }

@@ -7,6 +7,7 @@ import { createReadStream, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Backend, Params, Tensor } from "../backend/backend.ts";
 import { type HostArray, sameShape, type Shape, sizeOf } from "../graph/node.ts";
+import { modelFolder } from "../hub/model.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
 import { type TensorSource, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
@@ -19,9 +20,11 @@ import {
   type TargetConfig,
 } from "./config.ts";
 import { draftMatrices, draftShapes } from "./draft.ts";
+import { readDraftTokens, vocabularyTables } from "./draft_vocabulary.ts";
 import { DRAFT_TOKENS } from "./eagle3.ts";
 import { dequantize, quantBlock, quantize } from "./quantize.ts";
-import { targetMatrices, targetShapes } from "./llama.ts";
+import { type LayerRange, targetMatrices, targetShapes } from "./llama.ts";
+import { isPartOf, type LayerShare, splitLayers, type Stage } from "./stages.ts";
 
 /**
  * A target ready to be compiled: configuration, weights on the backend, identity.
@@ -37,6 +40,8 @@ export interface Target {
   weights: Params;
   /** Hash of the weight files: features and drafts are tied to it. */
   identity: string;
+  /** Where the layers are split over several backends: all stages in order; `weights` are the last one's. */
+  stages?: readonly Stage[];
   /** Are the matrices in 8 bits? For decoding; features to train on come from f32. */
   eightBit?: boolean;
 }
@@ -72,6 +77,12 @@ function sourcesOf(
     name.replace(merged, part),
     [rows[i], ...shape.slice(1)],
   ]);
+}
+
+/** Published names and shapes of all weights of a target. */
+export function publishedShapes(config: TargetConfig): Record<string, Shape> {
+  const all = Object.entries(targetShapes(config));
+  return Object.fromEntries(all.flatMap(([name, shape]) => sourcesOf(name, { shape, config })));
 }
 
 function checkShape(file: TensorSource, name: string, wanted: Shape): void {
@@ -127,20 +138,27 @@ function placeQuantized(
 export function placeTarget(
   config: TargetConfig,
   read: (name: string, shape: Shape) => Float32Array,
-  { backend, eightBit = false }: { backend: Backend; eightBit?: boolean },
+  { backend, eightBit = false, layers }: {
+    backend: Backend;
+    eightBit?: boolean;
+    /** Only what this stage needs. */
+    layers?: LayerRange;
+  },
 ): Params {
   const weights: Params = {}, matrices = eightBit ? targetMatrices(config) : {};
   const block = quantBlock(matrices), head = "lm_head.weight";
   if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
   let embedding: Float32Array | undefined;
   for (const [name, shape] of Object.entries(targetShapes(config))) {
+    if (layers !== undefined && !isPartOf(layers, name, config)) continue;
     const values = read(name, shape);
     embedding ??= values; // the first one, and the tied head's
     if (name in matrices) {
       Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
     } else weights[name] = backend.tensor(values, shape);
   }
-  if (eightBit && config.tied) {
+  const last = layers === undefined || layers.to === config.layers;
+  if (eightBit && config.tied && last) {
     const values = embedding!;
     Object.assign(weights, placeQuantized(head, values, { shape: matrices[head], block, backend }));
   }
@@ -157,18 +175,22 @@ async function readUsedConfig(folder: string, context: number = CONTEXT): Promis
 }
 
 /**
- * Loads a target folder onto a backend, its matrices in 8 bits if asked; {@link Target} says what that costs. At most
+ * Loads a target, a folder or `ORG/NAME[@REVISION]` of the hub, onto a backend, its matrices in 8 bits if asked;
+ * {@link Target} says what that costs. At most
  * `context` positions are used: prompt and reply together, since caches are made for all of them.
  * @throws when a file is missing or damaged, the architecture is unknown, or weights contradict config.json.
  */
 export async function loadTarget(
-  folder: string,
-  { backend, eightBit = false, context }: {
+  given: string,
+  { backend, eightBit = false, context, before = [] }: {
     backend: Backend;
     eightBit?: boolean;
     context?: number;
+    /** Other backends that take so many layers each before `backend` takes the rest, and the head. */
+    before?: readonly LayerShare[];
   },
 ): Promise<Target> {
+  const folder = await modelFolder(given, { check: readTargetConfig });
   const config = await readUsedConfig(folder, context);
   using file = openCheckpoint(folder);
   const read = (name: string, shape: Shape) => {
@@ -184,8 +206,12 @@ export async function loadTarget(
     }
     return data;
   };
-  const weights = placeTarget(config, read, { backend, eightBit });
-  return { folder, config, weights, eightBit, identity: await hashWeights(file.path) };
+  const stages = splitLayers(config, { before, last: backend }).map((stage): Stage => ({
+    ...stage,
+    weights: placeTarget(config, read, { backend: stage.backend, eightBit, layers: stage }),
+  }));
+  const { weights } = stages[stages.length - 1], identity = await hashWeights(file.path);
+  return { folder, config, weights, eightBit, identity, ...(stages.length > 1 && { stages }) };
 }
 
 /** @throws where a device holds the values. */
@@ -210,10 +236,11 @@ export const frozenType = ({ weights }: Pick<Target, "weights">): FrozenType =>
  * @throws as {@link loadTarget} does, and when a value is too large for f16.
  */
 export async function loadFrozen(
-  folder: string,
+  given: string,
   { backend, half = false }: { backend: Backend; half?: boolean },
 ): Promise<FrozenTarget> {
-  const config = await readUsedConfig(folder), weights: Params = {};
+  const folder = await modelFolder(given, { check: readTargetConfig }), weights: Params = {};
+  const config = await readUsedConfig(folder);
   using file = openCheckpoint(folder);
   const names = ["model.embed_tokens.weight", ...config.tied ? [] : ["lm_head.weight"]];
   for (const name of names) {
@@ -241,14 +268,16 @@ export function sharedHead(
 }
 
 /**
- * Reads a draft folder: `config.json` and `model.safetensors`, or `pytorch_model.bin` as the authors publish it.
+ * Reads a draft, a folder or `ORG/NAME[@REVISION]` of the hub: `config.json` and `model.safetensors`, or `pytorch_model.bin` as the authors publish it.
  * @throws when files are missing or damaged, sizes disagree, or it was trained for another target.
  */
 export async function readDraft(
-  folder: string,
+  given: string,
   { target }: { target?: TargetIdentity } = {},
 ): Promise<Draft> {
-  const settings = join(folder, "config.json");
+  const settingsOf = (folder: string) => join(folder, "config.json");
+  const check = (folder: string) => readDraftConfig(settingsOf(folder));
+  const folder = await modelFolder(given, { check }), settings = settingsOf(folder);
   if (!existsSync(settings)) {
     throw new Error(`Cannot read a draft from ${folder}: it has no config.json`);
   }
@@ -263,20 +292,18 @@ export async function readDraft(
     }
     parameters[name] = file.readFloat32(name);
   }
+  checkBiases(file, config);
   if (target !== undefined) checkFits(folder, config, target);
-  if (config.draftVocabulary === undefined) return { config, parameters };
-  // Published as offsets: target id = draft id + d2t[draft id].
-  const tokens = file.readInt("d2t").map((offset, id) => id + offset);
-  if (
-    tokens.length !== config.draftVocabulary ||
-    tokens.some((t, i) => t < 0 || t >= config.vocabulary || (i > 0 && t <= tokens[i - 1]))
-  ) {
-    throw new Error(
-      `Cannot use ${path}: d2t names ${tokens.length} tokens up to ${tokens.at(-1)}, wanted ` +
-        `${config.draftVocabulary} different ones of ${config.vocabulary}, rising`,
-    );
-  }
-  return { config, parameters, tokens };
+  const { vocabulary, draftVocabulary } = config;
+  if (draftVocabulary === undefined) return { config, parameters };
+  return { config, parameters, tokens: readDraftTokens(file, { vocabulary, draftVocabulary }) };
+}
+
+/** @throws when a file holds biases that its configuration does not speak of: left out, the draft would be another. */
+function checkBiases({ path, names }: TensorSource, { qkvBias }: DraftConfig): void {
+  const found = names.find((name) => /\.self_attn\.[qkv]_proj\.bias$/.test(name));
+  if (found === undefined || qkvBias) return;
+  throw new Error(`Cannot use ${path}: it holds ${found}, config.json wants qkv_bias true`);
 }
 
 /** @throws when a draft does not fit a target, or was trained for another. */
@@ -340,16 +367,7 @@ export async function writeDraft(
   for (const [name, shape] of Object.entries(draftShapes(config))) {
     tensors[name] = { shape, data: parameters[name], dtype };
   }
-  if (tokens !== undefined) {
-    const known = new Uint8Array(config.vocabulary);
-    tokens.forEach((t) => known[t] = 1);
-    tensors.d2t = {
-      shape: [tokens.length],
-      data: BigInt64Array.from(tokens, (t, i) => BigInt(t - i)),
-      dtype: "I64",
-    };
-    tensors.t2d = { shape: [known.length], data: known, dtype: "BOOL" };
-  }
+  if (tokens !== undefined) Object.assign(tensors, vocabularyTables(tokens, config.vocabulary));
   await writeSafetensors(join(folder, "model.safetensors"), tensors);
   const json = JSON.stringify(draftConfigJson(config), null, 2);
   await writeFileAtomic(join(folder, "config.json"), `${json}\n`);

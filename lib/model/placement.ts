@@ -45,14 +45,15 @@ export class Cache implements Disposable {
   }
 }
 
-/** Empty caches for a decoder of `layers` layers. */
+/** Empty caches for a decoder of `layers` layers, or for those of them from `from` on. */
 export function newCache(
   backend: Backend,
   config: { kvHeads: number; headSize: number },
-  { capacity, layers }: { capacity: number; layers: number },
+  { capacity, layers, from = 0 }: { capacity: number; layers: number; from?: number },
 ): Cache {
   return new Cache(Object.fromEntries(
     Object.entries(cacheShapes(config, { capacity, layers }))
+      .filter(([name]) => Number(name.split(".")[1]) >= from)
       .map(([name, shape]) => [name, zeros(backend, shape)]),
   ));
 }

@@ -4,6 +4,7 @@
  */
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { join } from "node:path";
+import { modelFolder } from "../hub/model.ts";
 import { readJson } from "../io/json.ts";
 
 export interface Tokenizer {
@@ -19,9 +20,13 @@ export interface Tokenizer {
   decode(ids: ArrayLike<number>, options?: { special?: boolean }): string;
 }
 
-/** Loads `tokenizer.json` and `tokenizer_config.json`. @throws naming the file that is missing or unfit. */
-export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  const file = join(folder, "tokenizer.json");
+/**
+ * Loads `tokenizer.json` and `tokenizer_config.json` of a folder, or of `ORG/NAME[@REVISION]` of the hub.
+ * @throws naming the file that is missing or unfit.
+ */
+export async function loadTokenizer(given: string): Promise<Tokenizer> {
+  const folder = await modelFolder(given, { weights: false }),
+    file = join(folder, "tokenizer.json");
   const json = await readJson(file), config = await readJson(join(folder, "tokenizer_config.json"));
   let inner: HuggingFaceTokenizer;
   try {

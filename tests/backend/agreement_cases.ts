@@ -4,12 +4,14 @@
  * test itself: `agreement_test.ts` runs it.
  */
 import {
+  argmaxRows,
   crossEntropy,
   halfMatmul,
   logSoftmax,
   quantizedMatmul,
   rmsNorm,
   rope,
+  sampleRows,
   silu,
   smoothL1,
   softmax,
@@ -94,6 +96,9 @@ const matmulCases = [[], [1], [3], [2, 3]].flatMap((lead) =>
 );
 
 const compareFns: CompareFn[] = ["lt", "le", "gt", "ge", "eq"];
+
+/** Rows of up to three rounds of 64. */
+const MANY: Shape[] = [[17, 65], [1, 64], [129, 3], [3, 4097]];
 
 /** The calls of each op; none for those that stand in `agreement_scenarios.ts` or hold no computation. */
 export const agreementCases: { [O in OpName]: Case[] } = {
@@ -290,6 +295,28 @@ export const agreementCases: { [O in OpName]: Case[] } = {
     }))
   ),
   treeAttention: [],
+  keepRows: [],
+  argmaxRows: [
+    ...over(argmaxRows),
+    // Whole numbers below 5: the lowest of many equal ones.
+    ...MANY.map((shape): Case => ({
+      inputs: [i32(shape, 5)],
+      build: (x) => argmaxRows(ops.sub(ops.cast(x, "f32"), 5)),
+    })),
+  ],
+  sampleRows: [
+    // Sums are exact, and some of them are the target itself; below 2 most rows have zeros at their ends.
+    ...[5, 2].flatMap((below) =>
+      MANY.map((shape): Case => ({
+        inputs: [i32(shape, below), i32([shape[0]], 64)],
+        build: (p, u) => sampleRows(ops.cast(p, "f32"), ops.div(ops.cast(u, "f32"), 64)),
+      }))
+    ),
+    ...MANY.map((shape): Case => ({
+      inputs: [f32(...shape), f32(shape[0])],
+      build: (x, u) => sampleRows(softmax(ops.mul(x, 4)), ops.mul(ops.abs(u), 0.5)),
+    })),
+  ],
   adamw: [],
 };
 

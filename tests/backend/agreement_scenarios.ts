@@ -5,6 +5,7 @@
  */
 import { adamw, expand, rmsNorm, silu, treeAttention } from "../../lib/graph/composites.ts";
 import { gradients } from "../../lib/graph/gradients.ts";
+import { keepRows } from "../../lib/graph/keep_rows.ts";
 import type { HostArray, Node, Shape } from "../../lib/graph/node.ts";
 import * as ops from "../../lib/graph/ops.ts";
 import { type Program, program } from "../../lib/graph/program.ts";
@@ -208,6 +209,32 @@ const attentionScenarios: Record<string, Scenario> = {
   }),
 };
 
+/** A cache whose accepted rows move together, twice in a run; `old` asks for what it was before. */
+function keptRows({ old = false, from }: { old?: boolean; from: number }): Scenario {
+  const shape: Shape = [2, 3, 20, 8];
+  return {
+    data: {
+      cache: random(shape, "cache"),
+      from: Int32Array.of(from),
+      offsets: Int32Array.of(0, 2, 5, 3),
+    },
+    build: () => {
+      const cache = ops.input("cache", shape), at = ops.input("from", [1], "i32");
+      const offsets = ops.input("offsets", [4], "i32");
+      const once = keepRows(cache, { from: at, offsets });
+      const twice = keepRows(once, { from: ops.add(at, 1), offsets });
+      const late = ops.sum(ops.mul(old ? cache : twice, once), [3]);
+      return program(old ? { late } : {}, { updates: { cache: twice } });
+    },
+  };
+}
+
+const keepScenarios: Record<string, Scenario> = {
+  "keepRows: where they lie": keptRows({ from: 5 }),
+  "keepRows: up to the end": keptRows({ from: 13 }),
+  "keepRows: the old cache wanted too": keptRows({ from: 5, old: true }),
+};
+
 /** A small network, its gradients and AdamW as one Program: `clip` and weight decay on. */
 function training(shapes: Record<string, Shape>, rows: number): Scenario {
   const [[, [d]]] = Object.entries(shapes),
@@ -249,5 +276,6 @@ function training(shapes: Record<string, Shape>, rows: number): Scenario {
 export const scenarios: Record<string, Scenario> = {
   ...updateScenarios,
   ...attentionScenarios,
+  ...keepScenarios,
   "training steps with adamw": training({ norm: [17], up: [17, 63], down: [63, 17] }, 15),
 };

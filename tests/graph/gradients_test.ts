@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import * as ops from "../../lib/graph/ops.ts";
 import {
   adamw,
+  argmaxRows,
   crossEntropy,
   expand,
   halfMatmul,
@@ -14,6 +15,7 @@ import {
   quantizedMatmul,
   rmsNorm,
   rope,
+  sampleRows,
   silu,
   smoothL1,
   softmax,
@@ -160,13 +162,16 @@ const cases: { [O in OpName]: Cases } = {
     one([3, 5], (x) => halfMatmul(x, stored([5, 4]), { transB: false })),
   ],
   treeAttention: "refused",
+  keepRows: "refused",
+  argmaxRows: [one([3, 5], argmaxRows)],
+  sampleRows: [{ shapes: [[3, 5], [3]], build: sampleRows, positive: true }],
   adamw: "refused",
 };
 
 /** The loss sum(build(xs) * weights), its inputs and their names. */
 function lossOf({ shapes, build }: Case): { xs: Node[]; y: Node; loss: Node } {
   const xs = shapes.map((s, i) => ops.input(`x${i}`, s)), y = build(...xs);
-  return { xs, y, loss: ops.sum(ops.mul(y, fixed(y.shape, "weights"))) };
+  return { xs, y, loss: ops.sum(ops.mul(ops.cast(y, "f32"), fixed(y.shape, "weights"))) };
 }
 
 function pointOf({ shapes, positive = false }: Case): Record<string, Float64Array> {

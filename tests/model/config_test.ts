@@ -199,17 +199,46 @@ Deno.test("unknown parts of a draft are refused", async () => {
   );
 });
 
+Deno.test("a draft with other biases is refused", async () => {
+  for (const key of ["attention_bias", "mlp_bias"]) {
+    await assert.rejects(
+      readAsDraft({ ...LLAMA, [key]: true }),
+      new RegExp(`${key} is true, wanted none`),
+    );
+  }
+});
+
+Deno.test("a draft has its target's biases, if not EAGLE-3's; a file says so by qkv_bias", async () => {
+  const biased = { ...await read(LLAMA), qkvBias: true };
+  assert.equal(draftSizes(biased, { fusion: "tgf" }).qkvBias, true);
+  assert.ok(!("qkvBias" in draftSizes(biased, { fusion: "taps" })));
+  const config = await readAsDraft({ ...LLAMA, qkv_bias: true });
+  assert.equal(config.qkvBias, true);
+  assert.equal(draftConfigJson(config).qkv_bias, true);
+  assert.ok(!("qkv_bias" in draftConfigJson(await readAsDraft(LLAMA))));
+  const taps = { griffin: { fusion: "taps", head: "single", taps: [1] }, draft_vocab_size: 4 };
+  await assert.rejects(
+    readAsDraft({ ...LLAMA, ...taps, qkv_bias: true }),
+    /fusion taps has no biases, wanted qkv_bias false/,
+  );
+});
+
 Deno.test("a draft takes over its target's sizes, scaled angles too, but not its inner width", async () => {
   const rope_scaling = { rope_type: "linear", factor: 4 };
   const { inner: _, ...sizes } = tinyDraftConfig();
   const target = await read({ ...LLAMA, rope_scaling });
   assert.deepEqual(
-    Object.keys(draftSizes(target)).sort(),
+    Object.keys(draftSizes(target, { fusion: "tgf" })).sort(),
     [
-      ...Object.keys(draftSizes(await read(LLAMA))),
+      ...Object.keys(draftSizes(await read(LLAMA), { fusion: "tgf" })),
       "ropeScaling",
     ].sort(),
   );
-  assert.deepEqual(draftSizes(target).ropeScaling, { type: "linear", factor: 4 });
-  for (const key of Object.keys(draftSizes(await read(LLAMA)))) assert.ok(key in sizes, key);
+  assert.deepEqual(draftSizes(target, { fusion: "tgf" }).ropeScaling, {
+    type: "linear",
+    factor: 4,
+  });
+  for (const key of Object.keys(draftSizes(await read(LLAMA), { fusion: "tgf" }))) {
+    assert.ok(key in sizes, key);
+  }
 });

@@ -36,6 +36,7 @@ const CALLS: Record<string, (x: Any, r: Request) => Any> = {
     x.ref.div(np.sqrt(np.mean(np.square(x), -1, { keepdims: true }).add(1e-5))).mul(w),
   gated: ({ a, b }) => nn.silu(a).mul(b),
   sumRows: ({ x }) => np.sum(x, 0),
+  argmax: ({ x }) => np.argmax(x, -1),
   adamw: ({ p, g, m, v, s: _ }) => {
     const clipped = np.clip(g, -0.5, 0.5);
     const first = m.mul(0.9).add(clipped.ref.mul(0.1));

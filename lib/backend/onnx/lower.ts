@@ -191,6 +191,11 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
     }, MICROSOFT),
   ],
   halfMatmul: (n, [x, w], e) => [halfProduct(n, [x, w], e)],
+  // Of equal values ArgMax takes the first.
+  argmaxRows: (_, xs, e) => {
+    const at = e.one("ArgMax", xs, { axis: { int: -1 }, keepdims: { int: 0 } });
+    return [e.one("Cast", [at], { to: { int: ONNX_TYPE.i32 } })];
+  },
   treeAttention: (n, [qkv, keys, values, length, positions, bias, cos, sin], e) => {
     const [, t] = n.inputs[0].shape, [, , capacity, k] = n.inputs[1].shape;
     // GroupQueryAttention counts to the last row it will hold: length + T - 1.

@@ -11,10 +11,17 @@ import {
   sizeOf,
 } from "../../graph/node.ts";
 import { reduceKernel } from "../../../kernels/fold.ts";
-import { adamwKernel, cacheRowsKernel, treeAttentionKernel } from "../../../kernels/in_place.ts";
 import {
+  adamwKernel,
+  cacheRowsKernel,
+  keepRowsKernel,
+  treeAttentionKernel,
+} from "../../../kernels/in_place.ts";
+import {
+  argmaxKernel,
   crossEntropyKernel,
   rmsNormKernel,
+  sampleKernel,
   scatterAddKernel,
   softmaxKernel,
   topKKernel,
@@ -139,8 +146,30 @@ function attend(n: Node<"treeAttention">, inputs: readonly Expression[], l: Lowe
   return [context, keys, values];
 }
 
+function keep(
+  n: Node<"keepRows">,
+  [given, ...indices]: readonly Expression[],
+  l: Lowering,
+): Slot[] {
+  const [from, offsets] = indices.map((x) => l.inMemory(x, "keepRows"));
+  const cache = l.state(given, "cache"), [capacity, width] = n.shape.slice(-2);
+  const lead = sizeOf(n.shape) / capacity / width, [count] = offsets.shape;
+  l.launch(keepRowsKernel({ lead, capacity, width, count }), (bindings) => {
+    const name = bindings.name(cache, { writes: true });
+    return [
+      functionOf("from_at", from, { parameters: [], bindings, index: () => ["0u"] }),
+      flatFunction("offset_at", offsets, bindings),
+      `fn cache_get(p: u32) -> f32 { return ${name}[p]; }`,
+      `fn cache_put(p: u32, v: f32) { ${name}[p] = v; }`,
+    ];
+  });
+  return [cache];
+}
+
 type Launched = "matmul" | "reduce" | "scatterAdd" | "topK";
-type Native = "softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAttention" | "adamw";
+type Native =
+  | ("softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAttention" | "keepRows" | "adamw")
+  | ("argmaxRows" | "sampleRows");
 
 /** Kernels by op. */
 export const launches: { [O in Launched | Native]: Launch<O> } = {
@@ -190,7 +219,28 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
     ]);
     return [out];
   },
+  argmaxRows: (n, [x], l) => {
+    const out: Slot = { shape: n.shape, dtype: "i32", label: "argmax" };
+    l.launch(argmaxKernel(rowsOf(x)), (b) => [rowFunction("x_at", x, b), putInto(out, b)]);
+    return [out];
+  },
+  sampleRows: (n, [given, u], l) => {
+    // The row is read once and a little of it again.
+    const p = l.settled(given, { cost: 3, label: "probabilities" });
+    const [lean] = l.fitting([u], "uniforms");
+    const uniforms = lean.slots.size + p.slots.size >= l.limits.bindings
+      ? l.inMemory(lean, "uniforms")
+      : lean;
+    const out: Slot = { shape: n.shape, dtype: "i32", label: "sample" };
+    l.launch(sampleKernel(rowsOf(p)), (bindings) => [
+      rowFunction("p_at", p, bindings),
+      flatFunction("uniform_at", uniforms, bindings),
+      putInto(out, bindings),
+    ]);
+    return [out];
+  },
   treeAttention: attend,
+  keepRows: keep,
   adamw: (n, [parameter, gradient, first, second, schedule], l) => {
     const states = [parameter, first, second].map((x, i) => l.state(x, "pmv"[i]));
     const [g] = l.fitting([gradient], "gradient");
