@@ -30,7 +30,8 @@ export function weightBytes(config: TargetConfig, { bits }: { bits: 32 | 8 }): n
   const matrices = targetMatrices(config), block = quantBlock(matrices);
   if (block === 0) throw new Error("Cannot quantise a target whose rows are not multiples of 16");
   const packed = Object.values(matrices).reduce((n, s) => n + sizeOf(s) * (1 + 4 / block), 0);
-  const rest = Object.entries(targetShapes(config)).filter(([name]) => !(name in matrices));
+  const shapes = targetShapes(config, { eightBit: true });
+  const rest = Object.entries(shapes).filter(([name]) => !(name in matrices));
   return packed + rest.reduce((n, [, shape]) => n + 4 * sizeOf(shape), 0);
 }
 

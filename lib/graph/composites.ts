@@ -3,6 +3,7 @@
  * may compute one natively (an ONNX operator, a kernel) or not at all: `expand` is always right, and
  * "native = expansion" is its test. Next on the walk: `gradients.ts`.
  */
+import { expandExpertMix } from "./expert_mix.ts";
 import {
   add,
   broadcast,
@@ -281,6 +282,7 @@ const expansions: {
   },
   halfMatmul: ([x, w], { transB }) => [matmul(x, cast(w, "f32"), { transB })],
   treeAttention: expandTreeAttention,
+  expertMix: expandExpertMix,
   adamw: ([parameter, gradient, first, second, schedule], attrs) => {
     const { beta1, beta2, epsilon, weightDecay, clip } = attrs;
     const at = (i: number) => reshape(sliceAxis(schedule, 0, { start: i, end: i + 1 }), []);

@@ -192,6 +192,7 @@ const table: { [O in OpName]: Entry<O> } = {
   quantizedMatmul: "none",
   halfMatmul: (n, dy) => [halfMatmul(dy, n.inputs[1], { transB: !n.attrs.transB }), undefined],
   treeAttention: "none",
+  expertMix: "none",
   adamw: "none",
 };
 

@@ -93,6 +93,7 @@ export interface CompositeAttrs {
   quantizedMatmul: { block: number };
   halfMatmul: { transB: boolean };
   treeAttention: { heads: number; kvHeads: number };
+  expertMix: { chosen: number };
   adamw: { beta1: number; beta2: number; epsilon: number; weightDecay: number; clip: number };
 }
 

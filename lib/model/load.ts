@@ -20,6 +20,7 @@ import {
 } from "./config.ts";
 import { draftMatrices, draftShapes } from "./draft.ts";
 import { DRAFT_TOKENS } from "./eagle3.ts";
+import { alternateRows } from "./experts.ts";
 import { dequantize, quantBlock, quantize } from "./quantize.ts";
 import { targetMatrices, targetShapes } from "./llama.ts";
 
@@ -62,6 +63,13 @@ function sourcesOf(
   name: string,
   { shape, config }: { shape: Shape; config: TargetConfig },
 ): [name: string, shape: Shape][] {
+  if (shape.length === 3) { // experts, one behind the other
+    const [count, ...own] = shape, apart = { shape: own, config };
+    return Array.from(
+      { length: count },
+      (_, e) => sourcesOf(name.replace(".experts.", `.experts.${e}.`), apart),
+    ).flat();
+  }
   const merged = Object.keys(MERGED).find((m) => name.includes(m));
   if (merged === undefined) return [[name, shape]];
   const { heads, kvHeads, headSize: k, inner } = config;
@@ -133,7 +141,7 @@ export function placeTarget(
   const block = quantBlock(matrices), head = "lm_head.weight";
   if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
   let embedding: Float32Array | undefined;
-  for (const [name, shape] of Object.entries(targetShapes(config))) {
+  for (const [name, shape] of Object.entries(targetShapes(config, { eightBit }))) {
     const values = read(name, shape);
     embedding ??= values; // the first one, and the tied head's
     if (name in matrices) {
@@ -182,6 +190,7 @@ export async function loadTarget(
       data.set(p, at);
       at += p.length;
     }
+    if (shape.length === 3 && name.includes(".w13.")) alternateRows(data, shape);
     return data;
   };
   const weights = placeTarget(config, read, { backend, eightBit });
@@ -263,7 +272,7 @@ export async function readDraft(
     }
     parameters[name] = file.readFloat32(name);
   }
-  checkBiases(file, config);
+  checkAttention(file, config);
   if (target !== undefined) checkFits(folder, config, target);
   if (config.draftVocabulary === undefined) return { config, parameters };
   // Published as offsets: target id = draft id + d2t[draft id].
@@ -280,11 +289,19 @@ export async function readDraft(
   return { config, parameters, tokens };
 }
 
-/** @throws when a file holds biases that its configuration does not speak of: left out, the draft would be another. */
-function checkBiases({ path, names }: TensorSource, { qkvBias }: DraftConfig): void {
-  const found = names.find((name) => /\.self_attn\.[qkv]_proj\.bias$/.test(name));
-  if (found === undefined || qkvBias) return;
-  throw new Error(`Cannot use ${path}: it holds ${found}, config.json wants qkv_bias true`);
+/**
+ * @throws when a file holds more of attention than its configuration speaks of (biases, norms of queries and keys): left
+ * out, the draft would be another.
+ */
+function checkAttention({ path, names }: TensorSource, config: DraftConfig): void {
+  const known = draftShapes(config);
+  // Tables of angles, which some files hold, are made here.
+  const found = names.find((n) => /\.self_attn\./.test(n) && !(n in known) && !/rotary/.test(n));
+  if (found === undefined) return;
+  const wanted = found.endsWith("_proj.bias")
+    ? "config.json wants qkv_bias true"
+    : "a draft has none";
+  throw new Error(`Cannot use ${path}: it holds ${found}, ${wanted}`);
 }
 
 /** @throws when a draft does not fit a target, or was trained for another. */
