@@ -16,6 +16,7 @@ import {
   smoothL1,
   softmax,
 } from "../../lib/graph/composites.ts";
+import { expertMix } from "../../lib/graph/expert_mix.ts";
 import type { CompareFn, DType, HostArray, Node, OpName, Shape } from "../../lib/graph/node.ts";
 import { sizeOf } from "../../lib/graph/node.ts";
 import * as ops from "../../lib/graph/ops.ts";
@@ -295,6 +296,12 @@ export const agreementCases: { [O in OpName]: Case[] } = {
       tolerance: { a: 1e-6 * Math.sqrt(transB ? k : n), n: transB ? k : n },
     }))
   ),
+  expertMix: [[1, 2, 1], [7, 5, 3], [66, 8, 2]].map(([n, count, chosen]): Case => ({
+    inputs: [f32(n, 24), f32(n, count), f32(count, 20, 24), f32(count, 24, 10)],
+    build: (x, scores, up, down) =>
+      expertMix({ x, scores, up: ops.mul(up, 0.2), down: ops.mul(down, 0.3) }, { chosen }),
+    tolerance: { a: 1e-5, n: 24 },
+  })),
   treeAttention: [],
   keepRows: [],
   streamAttention: [],
