@@ -36,7 +36,8 @@ export function weightBytes(config: TargetConfig, { bits }: { bits: Bits }): num
   const matrices = targetMatrices(config);
   const packed = Object.values(packedTarget(config, bits))
     .reduce((n, { shape, dtype }) => n + sizeOf(shape) * (dtype === "u8" ? 1 : 4), 0);
-  const rest = Object.entries(targetShapes(config)).filter(([name]) => !(name in matrices));
+  const shapes = targetShapes(config, { apart: true });
+  const rest = Object.entries(shapes).filter(([name]) => !(name in matrices));
   return packed + rest.reduce((n, [, shape]) => n + 4 * sizeOf(shape), 0);
 }
 

@@ -3,6 +3,7 @@
  * may compute one natively (an ONNX operator, a kernel) or not at all: `expand` is always right, and
  * "native = expansion" is its test. Next on the walk: `gradients.ts`.
  */
+import { expandExpertMix } from "./expert_mix.ts";
 import {
   add,
   broadcast,
@@ -301,6 +302,7 @@ const expansions: {
   streamAttentionGradient: expandStreamAttentionGradient,
   argmaxRows: expandArgmaxRows,
   sampleRows: expandSampleRows,
+  expertMix: expandExpertMix,
   adamw: ([parameter, gradient, first, second, schedule], attrs) => {
     const { beta1, beta2, epsilon, weightDecay, clip } = attrs;
     const at = (i: number) => reshape(sliceAxis(schedule, 0, { start: i, end: i + 1 }), []);

@@ -98,6 +98,7 @@ export interface CompositeAttrs {
   streamAttentionGradient: CompositeAttrs["streamAttention"];
   argmaxRows: Record<never, never>;
   sampleRows: Record<never, never>;
+  expertMix: { chosen: number };
   adamw: { beta1: number; beta2: number; epsilon: number; weightDecay: number; clip: number };
 }
 

@@ -5,6 +5,7 @@
  */
 import { add, cast, concat, gather, input, matmul, mul, reshape, sliceAxis } from "../graph/ops.ts";
 import { halfMatmul, quantizedMatmul, rmsNorm, silu, treeAttention } from "../graph/composites.ts";
+import { expertMix } from "../graph/expert_mix.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DecoderConfig, TargetConfig } from "./config.ts";
@@ -78,8 +79,14 @@ export function weightInputs(
   return { weight, project };
 }
 
-/** Weights of the Program and their shapes: published names, with q/k/v and gate/up laid side by side. */
-export function targetShapes(config: TargetConfig): Record<string, Shape> {
+/**
+ * Weights of the Program and their shapes: published names, with q/k/v and gate/up laid side by side, and experts one
+ * behind the other ({@link expertMix}), or each a matrix of its own (`apart`): in fewer bits, and on a device.
+ */
+export function targetShapes(
+  config: TargetConfig,
+  { apart = false }: { apart?: boolean } = {},
+): Record<string, Shape> {
   const { width: d, inner, heads, kvHeads, headSize: k, vocabulary, layers, tied } = config;
   const { qkvBias, outBias, mlpBias, qkNorm, experts } = config;
   const shapes: Record<string, Shape> = { "model.embed_tokens.weight": [vocabulary, d] };
@@ -102,7 +109,11 @@ export function targetShapes(config: TargetConfig): Record<string, Shape> {
       continue;
     }
     matrix("block_sparse_moe.gate", [experts.count, d]);
-    for (let e = 0; e < experts.count; e++) {
+    if (!apart) {
+      shapes[`${at}block_sparse_moe.experts.w13.weight`] = [experts.count, 2 * inner, d];
+      shapes[`${at}block_sparse_moe.experts.w2.weight`] = [experts.count, d, inner];
+    }
+    for (let e = 0; apart && e < experts.count; e++) {
       matrix(`block_sparse_moe.experts.${e}.w13`, [2 * inner, d]);
       matrix(`block_sparse_moe.experts.${e}.w2`, [d, inner]);
     }
@@ -114,7 +125,7 @@ export function targetShapes(config: TargetConfig): Record<string, Shape> {
 
 /** Matrices that fewer bits replace: all but the embedding, which is gathered from. A tied head gets values of its own. */
 export function targetMatrices(config: TargetConfig): Record<string, Shape> {
-  const matrices = Object.entries(targetShapes(config))
+  const matrices = Object.entries(targetShapes(config, { apart: true }))
     .filter(([name, { length }]) =>
       // A router is small, and which experts it chooses should not hang on its rounding.
       length === 2 && name !== "model.embed_tokens.weight" && !name.endsWith("moe.gate.weight")
@@ -236,8 +247,13 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
   if (missing !== undefined) {
     throw new Error(`Cannot tap layer ${missing}: the target has layers ${from} to ${to - 1}`);
   }
-  const shapes = { ...targetShapes(config), ...targetMatrices(config) };
-  const { weight, project: multiply } = weightInputs(shapes, { stored });
+  // Experts of a backend that computes them one by one are matrices of their own.
+  const apart = Object.keys(stored ?? {}).some((name) => name.includes(".experts.0."));
+  const shapes = { ...targetShapes(config, { apart }), ...(apart && targetMatrices(config)) };
+  const { weight, project: multiply } = weightInputs(
+    { ...shapes, "lm_head.weight": [config.vocabulary, d] },
+    { stored },
+  );
   const project: Project = (h, name) => {
     const y = multiply(h, name), bias = name.replace(/weight$/, "bias");
     return bias in shapes ? add(y, weight(bias)) : y;
@@ -259,15 +275,21 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
     const heads = config.qkNorm ? normalizeHeads(qkv, config, norm) : qkv;
     x = add(x, project(attend(heads, l), `${at}self_attn.o_proj.weight`));
     const h = norm(x, "post_attention_layernorm"), moe = `${at}block_sparse_moe.`;
+    const mix = ({ chosen }: { chosen: number }) => {
+      const scores = linear(h, weight(`${moe}gate.weight`)), own = `${moe}experts.`;
+      if (apart) {
+        const expert = (e: number) =>
+          project(gated(h, `${own}${e}.w13.weight`), `${own}${e}.w2.weight`);
+        return mixExperts(scores, { chosen, expert });
+      }
+      const [up, down] = [weight(`${own}w13.weight`), weight(`${own}w2.weight`)];
+      return expertMix({ x: h, scores, up, down }, { chosen });
+    };
     x = add(
       x,
       experts === undefined
         ? project(gated(h, `${at}mlp.gate_up_proj.weight`), `${at}mlp.down_proj.weight`)
-        : mixExperts(linear(h, weight(`${moe}gate.weight`)), {
-          chosen: experts.chosen,
-          expert: (e) =>
-            project(gated(h, `${moe}experts.${e}.w13.weight`), `${moe}experts.${e}.w2.weight`),
-        }),
+        : mix(experts),
     );
   }
   const tapped = taps.length > 0 && { tapped: concat(taps.map((l) => entering[l]), 1) };

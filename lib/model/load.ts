@@ -117,8 +117,8 @@ export function placeTarget(
   const block = wantedBlock(matrices, { bits: fewer, what: "target" });
   const round = (name: string, values: Float32Array, shape: Shape) =>
     placeQuantized(name, values, { shape, block, bits: fewer, backend });
-  const embedding = "model.embed_tokens.weight";
-  for (const [name, shape] of Object.entries(targetShapes(config))) {
+  const embedding = "model.embed_tokens.weight", apart = bits !== 32 || readHalf !== undefined;
+  for (const [name, shape] of Object.entries(targetShapes(config, { apart }))) {
     if (layers !== undefined && !isPartOf(layers, name, config)) continue;
     const bits = shape.length === 2 && !(name in matrices) ? readHalf?.(name, shape) : undefined;
     if (bits !== undefined) {
@@ -248,18 +248,26 @@ export async function readDraft(
     }
     parameters[name] = file.readFloat32(name);
   }
-  checkBiases(file, config);
+  checkAttention(file, config);
   if (target !== undefined) checkFits(folder, config, target);
   const { vocabulary, draftVocabulary } = config;
   if (draftVocabulary === undefined) return { config, parameters };
   return { config, parameters, tokens: readDraftTokens(file, { vocabulary, draftVocabulary }) };
 }
 
-/** @throws when a file holds biases that its configuration does not speak of: left out, the draft would be another. */
-function checkBiases({ path, names }: TensorSource, { qkvBias }: DraftConfig): void {
-  const found = names.find((name) => /\.self_attn\.[qkv]_proj\.bias$/.test(name));
-  if (found === undefined || qkvBias) return;
-  throw new Error(`Cannot use ${path}: it holds ${found}, config.json wants qkv_bias true`);
+/**
+ * @throws when a file holds more of attention than its configuration speaks of (biases, norms of queries and keys): left
+ * out, the draft would be another.
+ */
+function checkAttention({ path, names }: TensorSource, config: DraftConfig): void {
+  const known = draftShapes(config);
+  // Tables of angles, which some files hold, are made here.
+  const found = names.find((n) => /\.self_attn\./.test(n) && !(n in known) && !/rotary/.test(n));
+  if (found === undefined) return;
+  const wanted = found.endsWith("_proj.bias")
+    ? "config.json wants qkv_bias true"
+    : "a draft has none";
+  throw new Error(`Cannot use ${path}: it holds ${found}, ${wanted}`);
 }
 
 /** @throws when a draft does not fit a target, or was trained for another. */

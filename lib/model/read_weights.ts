@@ -6,6 +6,7 @@ import { sameShape, type Shape, sizeOf } from "../graph/node.ts";
 import { toHalf } from "../io/float16.ts";
 import type { TensorSource } from "../io/safetensors.ts";
 import type { TargetConfig } from "./config.ts";
+import { alternateRows } from "./experts.ts";
 import { targetShapes } from "./llama.ts";
 
 /** Published names of matrices that the target Program reads side by side. */
@@ -20,6 +21,13 @@ function sourcesOf(
   name: string,
   { shape, config }: { shape: Shape; config: TargetConfig },
 ): [name: string, shape: Shape][] {
+  if (shape.length === 3) { // experts, one behind the other
+    const [count, ...own] = shape, apart = { shape: own, config };
+    return Array.from(
+      { length: count },
+      (_, e) => sourcesOf(name.replace(".experts.", `.experts.${e}.`), apart),
+    ).flat();
+  }
   const merged = Object.keys(MERGED).find((m) => name.includes(m));
   if (merged === undefined) return [[name, shape]];
   const { heads, kvHeads, headSize: k, inner } = config;
@@ -84,7 +92,9 @@ export function weightReader(file: TensorSource, config: TargetConfig): WeightRe
   return {
     read(name, shape) {
       const parts = partsOf(name, shape).map((part) => file.readFloat32(part));
-      return parts.length === 1 ? parts[0] : joined(parts, new Float32Array(sizeOf(shape)));
+      const whole = parts.length === 1 ? parts[0] : joined(parts, new Float32Array(sizeOf(shape)));
+      if (shape.length === 3 && name.includes(".w13.")) alternateRows(whole, shape);
+      return whole;
     },
     readHalf(name, shape) {
       const parts = partsOf(name, shape).map((part) => storedHalf(file, part));

@@ -6,6 +6,7 @@ import {
   helpText,
   type Option,
   parseOptions,
+  withPresets,
 } from "../../lib/cli/command.ts";
 import { DECODING_OPTIONS, openDecoding } from "../../lib/cli/decoding_options.ts";
 import { loadSuite } from "../../lib/data/suites.ts";
@@ -175,4 +176,22 @@ Deno.test("the help names the task and every option with value, default and mean
   ]);
   const starts = lines.slice(2).map((l) => /^ +\S+( \S+)? {2,}/.exec(l)?.[0].length);
   assert.equal(new Set(starts).size, 1, "descriptions do not line up");
+});
+
+Deno.test("presets stand in place of defaults, never of what is given, be it the default's value", () => {
+  const declared = {
+    way: { type: "string", default: "own", describe: "" },
+    count: { type: "integer", default: 40, describe: "" },
+    size: { type: "number", default: 1, describe: "" },
+  } as const;
+  const valuesOf = (...args: string[]) => {
+    const options = parseOptions(declared, args);
+    const presets: Record<string, number> = options.way === "other" ? { count: 80, size: 2 } : {};
+    const { way, count, size } = withPresets(options, { presets, args });
+    return [way, count, size];
+  };
+  assert.deepEqual(valuesOf(), ["own", 40, 1]);
+  assert.deepEqual(valuesOf("--way", "other"), ["other", 80, 2]);
+  assert.deepEqual(valuesOf("--count", "40", "--way=other"), ["other", 40, 2]);
+  assert.deepEqual(valuesOf("--way", "other", "--size=1", "--count=3"), ["other", 3, 1]);
 });

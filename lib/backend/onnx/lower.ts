@@ -214,6 +214,17 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
       results: 3,
     });
   },
+  // The chosen experts alone, the rows of each together. Gate and up in turn is what it calls interleaved.
+  expertMix: (n, [x, scores, up, down], e) => [
+    e.one("MoE", [x, scores, up, "", down], {
+      k: { int: n.attrs.chosen },
+      activation_type: { string: "swiglu" },
+      activation_alpha: { float: 1 },
+      activation_beta: { float: 0 },
+      swiglu_fusion: { int: 1 },
+      normalize_routing_weights: { int: 1 },
+    }, MICROSOFT),
+  ],
 };
 
 /** Composites whose native operator is ONNX Runtime's own: its names, some of them in the standard's domain. */
@@ -223,6 +234,7 @@ const OWN_OPERATORS: ReadonlySet<CompositeName> = new Set<CompositeName>([
   "rope",
   "quantizedMatmul",
   "treeAttention",
+  "expertMix",
 ]);
 
 /**
