@@ -121,10 +121,13 @@ export class Lowering {
       return loadAll(slot);
     }
     if (changes || rows.length === 0) {
+      const found = `${showShape(shape)}: it has ${
+        bytesOf(slot)
+      } bytes, the adapter binds ${bytes}`;
       throw new Error(
-        `Cannot ${changes ? `update ${name}` : `bind ${name}`} ${showShape(shape)}: it has ${
-          bytesOf(slot)
-        } bytes, the adapter binds ${bytes}`,
+        changes
+          ? `Cannot update ${name} ${found}, and only what stays as it is may lie in parts`
+          : `Cannot bind ${name} ${found}, less than its fewest rows`,
       );
     }
     const slots = rows.map((n): Slot => ({ ...slot, shape: shape.with(0, n) }));
@@ -249,7 +252,7 @@ function express(n: Node, inputs: readonly Expression[], l: Lowering): Expressio
   if (inputs.some((x) => x.ranges !== undefined)) {
     return expressParts(n, inputs, {
       rule: rule as never,
-      bindings: l.limits.bindings,
+      limits: l.limits,
       inMemory: (x, label) => l.inMemory(x, label),
     });
   }
