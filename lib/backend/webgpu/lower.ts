@@ -96,13 +96,14 @@ export class Lowering {
   /** Writes a dispatch: the functions it asks for are made by `declare`, over its bindings. */
   launch(kernel: Kernel, declare: (bindings: Bindings) => readonly string[]): void {
     const bindings = new Bindings(), functions = declare(bindings), { list } = bindings;
-    if (list.length > this.limits.bindings) {
-      const parts = [...this.inputs].find(([, slots]) =>
-        slots.length > 1 && list.some(({ slot }) => slots.includes(slot))
-      );
-      const why = parts ? `: input ${parts[0]} lies in ${parts[1].length} of them` : "";
+    const parted = [...this.inputs].find(([, slots]) =>
+      slots.length > 1 && list.some(({ slot }) => slots.includes(slot))
+    );
+    if (parted !== undefined && list.length > this.limits.bindings) {
       throw new Error(
-        `Cannot launch ${kernel.name} with ${list.length} buffers, wanted ${this.limits.bindings} at most${why}`,
+        `Cannot launch ${kernel.name}: input ${parted[0]} lies in ${
+          parted[1].length
+        } buffers, wanted ${list.length} in all, the adapter binds ${this.limits.bindings}`,
       );
     }
     this.dispatches.push({
@@ -122,10 +123,13 @@ export class Lowering {
       return loadAll(slot);
     }
     if (changes || rows.length === 0) {
+      const found = `${showShape(shape)}: it has ${
+        bytesOf(slot)
+      } bytes, the adapter binds ${bytes}`;
       throw new Error(
-        `Cannot ${changes ? `update ${name}` : `bind ${name}`} ${showShape(shape)}: it has ${
-          bytesOf(slot)
-        } bytes, the adapter binds ${bytes}`,
+        changes
+          ? `Cannot update ${name} ${found}, and only what stays as it is may lie in parts`
+          : `Cannot bind ${name} ${found}, less than its fewest rows`,
       );
     }
     const slots = rows.map((n): Slot => ({ ...slot, shape: shape.with(0, n) }));
@@ -252,7 +256,7 @@ function express(n: Node, inputs: readonly Expression[], l: Lowering): Expressio
   if (inputs.some((x) => x.ranges !== undefined)) {
     return expressParts(n, inputs, {
       rule: rule as never,
-      bindings: l.limits.bindings,
+      limits: l.limits,
       inMemory: (x, label) => l.inMemory(x, label),
     });
   }

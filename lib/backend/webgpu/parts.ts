@@ -87,11 +87,17 @@ function byRanges(n: Node, inputs: readonly Expression[], rule: Rule): Expressio
   return { ...whole, ranges: { ends: [...ends].sort((a, b) => a - b), rows } };
 }
 
+/** What a shader binds, and how a value becomes memory. */
+interface Room {
+  limits: { bindings: number; bytes?: number };
+  inMemory: (x: Expression, label: string) => Expression;
+}
+
 /** Rows by id: a shader looks into as many ranges as it binds and keeps what those before it have found. */
 function gatherByRanges(
   n: Node,
   [table, given]: readonly Expression[],
-  { bindings, inMemory }: { bindings: number; inMemory: InMemory },
+  { limits: { bindings, bytes = Infinity }, inMemory }: Room,
 ): Expression {
   const ids = given.slots.size > 1 ? inMemory(given, "ids") : given, lead = ids.shape.length;
   const { ends, rows } = table.ranges!;
@@ -117,19 +123,18 @@ function gatherByRanges(
       },
     };
   }
-  return found!;
+  // Every element looks into all ranges, so what many read is better found once.
+  return bytesOf(n) > bytes ? found! : inMemory(found!, n.op);
 }
 
-type InMemory = (x: Expression, label: string) => Expression;
-
-/** An op that no kernel computes, where an input lies in parts. Nothing that does becomes memory by this. */
+/** An op that no kernel computes, where an input lies in parts. What is in parts stays so. */
 export function expressParts(
   n: Node,
   inputs: readonly Expression[],
-  { rule, ...l }: { rule: Rule; bindings: number; inMemory: InMemory },
+  { rule, ...room }: Room & { rule: Rule },
 ): Expression {
   const [x] = inputs;
-  if (isOp(n, "gather") && x.ranges !== undefined) return gatherByRanges(n, inputs, l);
+  if (isOp(n, "gather") && x.ranges !== undefined) return gatherByRanges(n, inputs, room);
   if (isOp(n, "slice")) {
     const { starts, ends } = n.attrs, rows = rowsOf(x, starts[0], ends[0]);
     return byRanges({ ...n, attrs: { starts: starts.with(0, 0), ends } }, [rows], rule);
