@@ -272,7 +272,13 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
   },
 };
 
-/** Is there a kernel for this composite? Heads of odd sizes are attended to by the expansion. */
+/** Slots that `tree_attention.wgsl` binds: eight operands and what it writes. */
+const ATTENTION_SLOTS = 9;
+
+/**
+ * Is there a kernel for this composite? Heads of odd sizes, and all heads where a shader binds too few slots, are
+ * attended to by the expansion.
+ */
 export function claims(n: Node, limits: LowerLimits): boolean {
   if (limits.expanded?.has(n.op)) return false;
   if (n.op === "streamAttention" || n.op === "streamAttentionGradient") {
@@ -280,7 +286,8 @@ export function claims(n: Node, limits: LowerLimits): boolean {
   }
   if (isOp(n, "quantizedMatmul")) return claimsPacked(n);
   if (n.op === "treeAttention") {
-    return n.inputs[1].shape[3] % 4 === 0 && n.inputs[1].shape[3] <= 256;
+    const headSize = n.inputs[1].shape[3];
+    return headSize % 4 === 0 && headSize <= 256 && limits.bindings >= ATTENTION_SLOTS;
   }
   return (n.op as CompositeName | PrimitiveName) in launches;
 }

@@ -14,9 +14,18 @@ const names = (outputs: Record<string, Node>) =>
 
 Deno.test("a decoder's layer is eight dispatches for a few rows", () => {
   const count = (layers: number) =>
-    lower(targetProgram({ ...TINY, layers }, { rows: 8, capacity: 64 }), { bindings: 8 })
+    lower(targetProgram({ ...TINY, layers }, { rows: 8, capacity: 64 }), { bindings: 16 })
       .dispatches.length;
   assert.equal(count(3) - count(2), 8);
+});
+
+Deno.test("no shader of a decoder binds more slots than the adapter allows", () => {
+  for (const bindings of [8, 9, 16]) {
+    const { dispatches } = lower(targetProgram(TINY, { rows: 8, capacity: 64 }), { bindings });
+    assert.ok(dispatches.every((d) => d.bindings.length <= bindings), `${bindings}`);
+    const attended = dispatches.filter(({ name }) => name === "tree_attention").length;
+    assert.equal(attended, bindings >= 9 ? TINY.layers : 0);
+  }
 });
 
 Deno.test("a product is added to what is known by then, not to what comes later or is read twice", () => {
