@@ -5,6 +5,7 @@
  */
 import {
   type CompositeName,
+  isOp,
   type Node,
   type OpAttrs,
   type PrimitiveName,
@@ -27,6 +28,7 @@ import {
   topKKernel,
 } from "../../../kernels/rows.ts";
 import type { Lowering, LowerLimits } from "./lower.ts";
+import { claimsPacked, launchPacked } from "./packed_product.ts";
 import { launchProduct } from "./product.ts";
 import { attendStreams, attendStreamsBack, claimsStreams } from "./streams.ts";
 import { type Bindings, type Expression, functionOf, type Slot } from "./writer.ts";
@@ -170,11 +172,18 @@ function keep(
 type Launched = "matmul" | "reduce" | "scatterAdd" | "topK";
 type Native =
   | ("softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAttention" | "keepRows" | "adamw")
-  | ("argmaxRows" | "sampleRows" | "streamAttention" | "streamAttentionGradient");
+  | (
+    | "quantizedMatmul"
+    | "argmaxRows"
+    | "sampleRows"
+    | "streamAttention"
+    | "streamAttentionGradient"
+  );
 
 /** Kernels by op. */
 export const launches: { [O in Launched | Native]: Launch<O> } = {
   matmul: (n, inputs, l) => launchProduct(n, inputs, { l }),
+  quantizedMatmul: (n, inputs, l) => launchPacked(n, inputs, { l }),
   reduce: fold,
   scatterAdd: (n, [ids, values], l) => {
     const count = sizeOf(ids.shape), width = sizeOf(n.shape.slice(1));
@@ -269,6 +278,7 @@ export function claims(n: Node, limits: LowerLimits): boolean {
   if (n.op === "streamAttention" || n.op === "streamAttentionGradient") {
     return claimsStreams(n, limits);
   }
+  if (isOp(n, "quantizedMatmul")) return claimsPacked(n);
   if (n.op === "treeAttention") {
     return n.inputs[1].shape[3] % 4 === 0 && n.inputs[1].shape[3] <= 256;
   }

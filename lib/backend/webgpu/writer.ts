@@ -33,7 +33,7 @@ export function bytesOf({ shape, dtype }: { shape: Shape; dtype: DType }): numbe
 export class Bindings {
   readonly list: { slot: Slot; writes: boolean; vectors: boolean }[] = [];
 
-  /** The shader's name of a slot; its elements are vectors of four if any use wants them so. */
+  /** The shader's name of a slot; its elements are vectors if any use wants them so: of four, or two words of bytes. */
   name(slot: Slot, { writes = false, vectors = false } = {}): string {
     let at = this.list.findIndex((b) => b.slot === slot);
     if (at < 0) at = this.list.push({ slot, writes, vectors }) - 1;
@@ -45,7 +45,9 @@ export class Bindings {
   /** Declarations of all that was named so far. */
   get text(): string {
     return this.list.map(({ slot, writes, vectors }, i) => {
-      const access = writes ? "read_write" : "read", type = vectors ? "vec4f" : STORED[slot.dtype];
+      const access = writes ? "read_write" : "read",
+        whole = slot.dtype === "u8" ? "vec2u" : "vec4f";
+      const type = vectors ? whole : STORED[slot.dtype];
       const text = `@group(0) @binding(${i}) var<storage, ${access}> b${i}: array<${type}>;`;
       return `${text} // ${slot.label} [${slot.shape}]`;
     }).join("\n");
