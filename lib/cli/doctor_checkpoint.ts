@@ -40,7 +40,10 @@ function summaryRows(checkup: Checkup): string[][] {
   if (config === undefined) return rows;
   const { width, inner, heads, kvHeads, headSize, vocabulary } = config;
   const sizes = { width, inner, heads, "key heads": kvHeads, "head size": headSize, vocabulary };
-  if (draft !== undefined) rows.push(["design", `${FUSIONS[draft.fusion]}; head ${draft.head}`]);
+  if (draft !== undefined) {
+    const biases = draft.qkvBias ? "; biases of queries, keys and values" : "";
+    rows.push(["design", `${FUSIONS[draft.fusion]}; head ${draft.head}${biases}`]);
+  }
   rows.push(["sizes", Object.entries(sizes).map(([k, v]) => `${k} ${v}`).join(", ")]);
   if (draft?.draftVocabulary !== undefined) {
     rows.push(["draft vocabulary", `${draft.draftVocabulary} tokens`]);

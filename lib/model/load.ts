@@ -251,7 +251,7 @@ export async function readDraft(
     }
     parameters[name] = file.readFloat32(name);
   }
-  checkBiases(file, config);
+  checkBiases(file, { config, folder });
   if (target !== undefined) checkFits(folder, config, target);
   const { vocabulary, draftVocabulary } = config;
   if (draftVocabulary === undefined) return { config, parameters };
@@ -259,10 +259,14 @@ export async function readDraft(
 }
 
 /** @throws when a file holds biases that its configuration does not speak of: left out, the draft would be another. */
-function checkBiases({ path, names }: TensorSource, { qkvBias }: DraftConfig): void {
+function checkBiases(
+  { path, names }: TensorSource,
+  { config, folder }: { config: DraftConfig; folder: string },
+): void {
   const found = names.find((name) => /\.self_attn\.[qkv]_proj\.bias$/.test(name));
-  if (found === undefined || qkvBias) return;
-  throw new Error(`Cannot use ${path}: it holds ${found}, config.json wants qkv_bias true`);
+  if (found === undefined || config.qkvBias) return;
+  const way = `deno task doctor ${folder} --convert OUT writes a folder that says so`;
+  throw new Error(`Cannot use ${path}: it holds ${found}, config.json wants qkv_bias true; ${way}`);
 }
 
 /** @throws when a draft does not fit a target, or was trained for another. */

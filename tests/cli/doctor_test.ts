@@ -57,21 +57,21 @@ Deno.test("what is wrong is told first; conversion is refused with the reasons",
   await inTemporary(async (folder) => {
     await writeChanged(folder, "hass", {
       tensors: {
-        "layers.0.self_attn.q_proj.bias": { shape: [32], data: new Float32Array(32).fill(0.5) },
+        "layers.0.self_attn.o_proj.bias": { shape: [24], data: new Float32Array(24).fill(0.5) },
       },
     });
     const { code, stdout } = await doctor(folder, ".");
     assert.equal(code, 0);
     assert.match(
       stdout,
-      /fault +layers\.0\.self_attn\.q_proj\.bias +is superfluous: a bias of attention/,
+      /fault +layers\.0\.self_attn\.o_proj\.bias +is superfluous: a bias of attention's output/,
     );
     assert.match(stdout, /it cannot be used as it is, 1 doubt\nit cannot be converted: layers\.0/);
     const { code: refused, stderr } = await doctor(folder, ".", "--convert", "out");
     assert.equal(refused, 1);
     assert.match(
       stderr,
-      /error: Cannot convert model\.safetensors: layers\.0\.self_attn\.q_proj\.bias is superf/,
+      /error: Cannot convert model\.safetensors: layers\.0\.self_attn\.o_proj\.bias is superf/,
     );
     await assert.rejects(Deno.stat(join(folder, "out")), Deno.errors.NotFound);
   });
