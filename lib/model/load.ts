@@ -248,7 +248,7 @@ export async function readDraft(
     }
     parameters[name] = file.readFloat32(name);
   }
-  checkAttention(file, config);
+  checkAttention(file, { config, folder });
   if (target !== undefined) checkFits(folder, config, target);
   const { vocabulary, draftVocabulary } = config;
   if (draftVocabulary === undefined) return { config, parameters };
@@ -259,13 +259,16 @@ export async function readDraft(
  * @throws when a file holds more of attention than its configuration speaks of (biases, norms of queries and keys): left
  * out, the draft would be another.
  */
-function checkAttention({ path, names }: TensorSource, config: DraftConfig): void {
+function checkAttention(
+  { path, names }: TensorSource,
+  { config, folder }: { config: DraftConfig; folder: string },
+) {
   const known = draftShapes(config);
   // Tables of angles, which some files hold, are made here.
   const found = names.find((n) => /\.self_attn\./.test(n) && !(n in known) && !/rotary/.test(n));
   if (found === undefined) return;
-  const wanted = found.endsWith("_proj.bias")
-    ? "config.json wants qkv_bias true"
+  const wanted = /\.[qkv]_proj\.bias$/.test(found)
+    ? `config.json wants qkv_bias true; deno task doctor ${folder} --convert OUT writes a folder that says so`
     : "a draft has none";
   throw new Error(`Cannot use ${path}: it holds ${found}, ${wanted}`);
 }
