@@ -317,6 +317,8 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/bench_kernels.ts": "measures times; its parts are in tests/bench",
   "lib/bench/gpu_rates.ts": "tests/bench/kernels_test.ts",
   "lib/cli/bench_frozen.ts": "measures memory; its part is in tests/bench",
+  "lib/bench/loading.ts": "tests/bench/real_target_test.ts",
+  "lib/cli/bench_loading.ts": "measures memory; its parts are in tests/bench",
   "lib/cli/bench_tree.ts": "measures times; its parts are in tests/bench and tests/eval",
   "lib/decode/draft.ts": "tests/decode/tree_drafter_test.ts",
   "lib/decode/drafter.ts": "tests/decode/prompt_lookup_test.ts",

@@ -1,7 +1,9 @@
 /** `deno task bench WHAT`: times, memory and traffic to compare, with what they are made of. A bench is a row here. */
 import { type OnnxBackend, openOnnxBackend } from "../backend/onnx/backend.ts";
 import { measureFrozen } from "../bench/frozen.ts";
+import { type LoadingBits, measureLoading } from "../bench/loading.ts";
 import { measureMemory } from "../bench/memory.ts";
+import { REAL_SHAPES } from "../bench/real_target.ts";
 import type { FrozenType } from "../model/load.ts";
 import { type Environment, readEnvironment } from "../report/environment.ts";
 import { benchAttention } from "./bench_attention.ts";
@@ -10,6 +12,7 @@ import { benchDecoding } from "./bench_decoding.ts";
 import { benchEndurance } from "./bench_endurance.ts";
 import { benchFeatures } from "./bench_features.ts";
 import { benchFrozen } from "./bench_frozen.ts";
+import { benchLoading } from "./bench_loading.ts";
 import { benchKernels } from "./bench_kernels.ts";
 import { benchMemory } from "./bench_memory.ts";
 import { benchRounds } from "./bench_rounds.ts";
@@ -29,9 +32,17 @@ const OPTIONS = {
   total: { type: "integer", minimum: 10, default: 10000, describe: "new tokens (endurance)" },
   clients: { type: "integer", minimum: 2, default: 50, describe: "simulated clients (chat)" },
   minutes: { type: "integer", minimum: 1, default: 10, describe: "of traffic (chat)" },
+  shape: {
+    type: "string",
+    choices: Object.keys(REAL_SHAPES),
+    default: "tinyllama-1.1b",
+    describe: "of a target with random weights (loading)",
+  },
+  layers: { type: "integer", minimum: 1, describe: "of it (loading) [all]" },
   measure: {
     type: "string",
-    describe: "passes,tokens (memory) or type,size (frozen): only this, in this process",
+    describe:
+      "passes,tokens (memory), type,size (frozen), bits,folder (loading): only this, in this process",
   },
   ...TREE_OPTIONS,
 } as const;
@@ -77,6 +88,13 @@ const BENCHES: Record<string, Bench> = {
     run: (_, given) => benchMemory(given),
     measure: (backend, [passes, length]) =>
       measureMemory(backend, { passes: Number(passes), length: Number(length) }),
+  },
+  loading: {
+    describe: "memory and time of loading a target of real size, with random weights",
+    on: "cpu",
+    run: (_, given) => benchLoading(given),
+    measure: (backend, [bits, ...folder]) =>
+      measureLoading(backend, { bits: Number(bits) as LoadingBits, folder: folder.join(",") }),
   },
   frozen: {
     describe: "what frozen matrices in f16 save of that memory",
