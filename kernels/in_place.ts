@@ -59,7 +59,7 @@ export function treeAttentionKernel(sizes: CachedAttention): Kernel {
   };
 }
 
-/** Binds the cache [LEAD, CAPACITY, WIDTH] at 0 and [from, offsets ...] at 1; moves rows from + offset to from + i. */
+/** Asks for from_at(), offset_at(i), cache_get(p), cache_put(p, v): see the page. */
 export function keepRowsKernel(
   { lead, capacity, width, count }: {
     lead: number;

@@ -1,6 +1,7 @@
-// Compaction, in place: of the cache rows behind moves[0], keep those at offsets moves[1 ..], moved together.
+// Compaction, in place: of the cache rows from from_at() on, row i becomes what row offset_at(i) was.
 //
-// Declared by the launcher: LEAD (sequences x heads), CAPACITY, WIDTH, COUNT offsets, ascending; cache, moves.
+// Declared by the launcher: LEAD (sequences x heads), CAPACITY, WIDTH, COUNT offsets; from_at(), offset_at(i),
+// cache_get(position), cache_put(position, v).
 // A thread owns one column of one head and moves its rows in order: an offset is never smaller than its place, so
 // nothing is overwritten before it is read, and no second buffer is needed.
 
@@ -15,9 +16,9 @@ fn main(
     return;
   }
   let first = at / WIDTH * CAPACITY * WIDTH + at % WIDTH;
-  let start = u32(moves[0]);
+  let start = u32(from_at());
   for (var i = 0u; i < COUNT; i++) {
-    let source = start + u32(moves[i + 1u]);
-    cache[first + (start + i) * WIDTH] = cache[first + source * WIDTH];
+    let source = start + u32(offset_at(i));
+    cache_put(first + (start + i) * WIDTH, cache_get(first + source * WIDTH));
   }
 }

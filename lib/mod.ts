@@ -91,6 +91,11 @@ export { embedModel } from "./backend/onnx/export.ts";
 export { openCheckpoint } from "./io/checkpoint.ts";
 export { openSafetensors, writeSafetensors } from "./io/safetensors.ts";
 
+// Models by name.
+export { fetchModel, type HubEvent, modelFolder, remoteModel } from "./hub/model.ts";
+export { modelNameOf } from "./hub/name.ts";
+export { type HubSettings, hubSettings } from "./hub/settings.ts";
+
 // Text and data.
 export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";
 export { encodeConversation, encodePrompt, lossMask, type Message } from "./text/chat.ts";
@@ -144,6 +149,7 @@ export { promptLookup } from "./decode/prompt_lookup.ts";
 export { textBeforeStop } from "./decode/ending.ts";
 export { generate, speculate } from "./decode/generate.ts";
 export { speculateAll } from "./decode/batch.ts";
+export { ResidentDecoder } from "./decode/resident_decoder.ts";
 export { random } from "./random.ts";
 
 // Serving.

@@ -54,16 +54,17 @@ const show = ({ file, to }: Arrow) => `${file} -> ${to}`;
 const isOurs = (to: string) => /^(lib|kernels|experiments|tests|notebooks)\//.test(to);
 
 /**
- * What a room may import beside itself: rooms, or files. `graph` is on the ground; `text` and `io` are leaves;
+ * What a room may import beside itself: rooms, or files. `graph` is on the ground; `io`, and `hub` on it, are leaves;
  * a model is given its backend, so it knows the contract only.
  */
 const MAY_IMPORT: Record<string, string[]> = {
   "lib/graph": [],
   "lib/random.ts": [],
   "lib/io": ["lib/graph/node.ts"],
-  "lib/text": ["lib/io"],
+  "lib/hub": ["lib/io"],
+  "lib/text": ["lib/hub/model.ts", "lib/io"],
   "lib/backend": ["lib/graph", "lib/io/float16.ts", "lib/io/protobuf.ts", "kernels"],
-  "lib/model": ["lib/graph", "lib/io", "lib/backend/backend.ts"],
+  "lib/model": ["lib/graph", "lib/hub/model.ts", "lib/io", "lib/backend/backend.ts"],
   "lib/decode": [
     "lib/graph",
     "lib/model",
@@ -113,6 +114,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   "lib/report": [
     "lib/eval/metrics.ts",
+    "lib/eval/protocol.ts",
     "lib/eval/stats.ts",
     "lib/eval/summary.ts",
     "lib/eval/tau_definitions.ts",
@@ -148,6 +150,7 @@ const MAY_IMPORT: Record<string, string[]> = {
 
 /** Packages, and the one room that knows each. */
 const PACKAGES: Record<string, string> = {
+  "@huggingface/hub": "lib/hub",
   "@huggingface/jinja": "lib/text",
   "@huggingface/tokenizers": "lib/text",
   "apache-arrow": "lib/data",
@@ -267,8 +270,13 @@ Deno.test("files: each opens with what it is", () => {
 const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/mod.ts": "its examples are run by deno task ok",
   "lib/report/events.ts": "types only",
+  "lib/hub/bring.ts": "tests/hub/model_test.ts",
+  "lib/hub/listing.ts": "tests/hub/model_test.ts",
+  "lib/cli/fetch.ts": "tests/cli/models_test.ts",
+  "lib/report/paper_results.ts": "tests/report/ledger_test.ts",
   "lib/report/figure_layout.ts": "tests/report/figures_test.ts",
   "lib/graph/node.ts": "tests/graph/ops_test.ts",
+  "lib/decode/resident_round.ts": "tests/decode/resident_decoder_test.ts",
   "lib/backend/backend.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/backend.ts": "tests/backend/agreement_test.ts",
   "lib/backend/onnx/binding.ts": "tests/backend/agreement_test.ts",
@@ -290,7 +298,8 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/notebooks.ts": "its parts are in tests/notebook",
   "lib/cli/plan.ts": "prints what tests/bench/plan_test.ts tests",
   "lib/bench/machine_rates.ts": "tests/bench/plan_test.ts",
-  "lib/cli/doctor.ts": "prints what tests/backend/choose_test.ts tests",
+  "lib/cli/doctor_checkpoint.ts": "tests/cli/doctor_test.ts",
+  "lib/cli/doctor_machine.ts": "prints what tests/backend/choose_test.ts tests",
   "lib/data/function_heads.ts": "tests/data/prompts_test.ts",
   "lib/data/shards.ts": "tests/data/features_test.ts",
   "lib/data/word_problems.ts": "tests/data/prompts_test.ts",
@@ -300,6 +309,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/bench_attention.ts": "measures times; its part is in tests/bench",
   "lib/cli/bench_chat.ts": "measures times; tests/serve/load_test.ts tests its clients",
   "lib/cli/bench_endurance.ts": "measures memory; its part is in tests/bench",
+  "lib/cli/bench_rounds.ts": "measures times; tests/decode/webgpu_test.ts tests what it times",
   "lib/cli/bench_kernels.ts": "measures times; its parts are in tests/bench",
   "lib/bench/gpu_rates.ts": "tests/bench/kernels_test.ts",
   "lib/cli/bench_frozen.ts": "measures memory; its part is in tests/bench",
@@ -321,7 +331,6 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/serve/page_api.ts": "tests/serve/server_test.ts",
   "lib/serve/page_files.ts": "tests/serve/server_test.ts",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
-  "lib/cli/eval.ts": "tests/cli/errors_test.ts",
   "lib/report/html.ts": "tests/report/page_test.ts",
   "lib/cli/train.ts": "tests/cli/errors_test.ts",
 };

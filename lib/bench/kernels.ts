@@ -66,6 +66,24 @@ function product(
   };
 }
 
+/** Rows times a matrix [4096, 512] in 8 or 4 bits. */
+function packedProduct(rows: number, bits: 8 | 4): KernelCase {
+  const [k, n, block] = [512, 4096, bits === 8 ? 128 : 32], blocks = k / block;
+  return {
+    kernel: rows <= 8 ? "packed_rows" : "matmul",
+    shape: `${rows} x ${k} x ${n}, ${bits} bits`,
+    inputs: {
+      x: { shape: [rows, k] },
+      w: { shape: [n, blocks, block * bits / 8], dtype: "u8", below: 256 },
+      s: { shape: [n, blocks] },
+    },
+    build: ({ x, w, s }) => y(quantizedMatmul(x, w, s)),
+    flops: 2 * rows * k * n,
+    bytes: n * k * bits / 8 + mb([n, blocks], [rows, k], [rows, n]),
+    inStep: 0,
+  };
+}
+
 /** Attention of training over one stream, as the peer has it; backward with the forward that it needs. */
 function attentionCases(): KernelCase[] {
   const [b, h, t, k] = [4, 4, 256, 64], rows = [b, h, t, k], shape = rows.join(" x ");
@@ -165,16 +183,8 @@ export function kernelCases(): KernelCase[] {
     },
     product([1, 512, 4096], { transB: true }),
     product([8, 512, 4096], { transB: true }),
-    {
-      ...{ kernel: "row_product", shape: "8 x 512 x 4096, 8 bits" },
-      inputs: {
-        x: { shape: [8, 512] },
-        w: { shape: [4096, 4, 128], dtype: "u8", below: 256 },
-        s: { shape: [4096, 4] },
-      },
-      build: ({ x, w, s }) => y(quantizedMatmul(x, w, s)),
-      ...{ flops: 2 * 8 * 512 * 4096, bytes: 4096 * 512 + mb([4096, 4]), inStep: 0 },
-    },
+    product([64, 512, 4096], { transB: true }),
+    ...([8, 4] as const).flatMap((bits) => [1, 8, 64].map((rows) => packedProduct(rows, bits))),
     {
       ...{ kernel: "tree_attention", shape: "8 rows, 8 heads of 64, 256 of 512 cached" },
       inputs: {

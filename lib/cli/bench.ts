@@ -32,9 +32,11 @@ import { benchEndurance } from "./bench_endurance.ts";
 import { benchAttention } from "./bench_attention.ts";
 import { benchKernels } from "./bench_kernels.ts";
 import { benchFrozen } from "./bench_frozen.ts";
+import { benchRounds } from "./bench_rounds.ts";
 import { benchSpeed } from "./bench_speed.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
 import { type Io, runCommand } from "./command.ts";
+import { DRAFT_OPTION, TARGET_OPTION } from "./models.ts";
 
 const PEERS = join(import.meta.dirname!, "../../tests/peers");
 /** The version that was timed; it is fetched when first asked for and is no dependency of the project. */
@@ -137,7 +139,7 @@ async function decoding(
   },
 ) {
   const target = await loadTarget(folder, { backend });
-  const rounded = await loadTarget(folder, { backend, eightBit: true });
+  const rounded = await loadTarget(folder, { backend, bits: 8 });
   const draft = await readDraft(trained, { target });
   const exact = await targetForwards(target, { backend });
   const quick = await targetForwards(rounded, { backend });
@@ -229,13 +231,14 @@ await runCommand({
   summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
     "memory of a step, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
     "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, a step on a " +
-    "device with the kernels of its attention and without, or a chat server under load",
+    "device with the kernels of its attention and without, rounds on the GPU beside the host's, or a chat " +
+    "server under load",
   options: {
     what: {
       type: "string",
       choices: [
         ...["training", "decoding", "memory", "frozen", "features", "tree", "endurance", "kernels"],
-        ...["attention", "chat"],
+        ...["attention", "rounds", "chat"],
       ],
       positional: true,
       default: "training",
@@ -243,8 +246,8 @@ await runCommand({
     },
     vs: { type: "boolean", describe: "time other frameworks in turn with ours" },
     python: { type: "string", default: "python3", describe: "a Python with torch and safetensors" },
-    target: { type: "string", default: "data/target", describe: "target folder" },
-    draft: { type: "string", default: "data/draft", describe: "draft folder" },
+    target: TARGET_OPTION,
+    draft: DRAFT_OPTION,
     data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
     rounds: { type: "integer", minimum: 1, default: 15, describe: "timed runs of each" },
     total: { type: "integer", minimum: 10, default: 10000, describe: "new tokens (endurance)" },
@@ -264,8 +267,10 @@ await runCommand({
     result({ what, ...measured, environment: await readEnvironment({ backend: "webgpu" }) });
     return;
   }
-  if (what === "attention") {
-    const rows = await benchAttention({ say, signal });
+  if (what === "rounds" || what === "attention") {
+    const rows = what === "rounds"
+      ? await benchRounds({ ...options, say })
+      : await benchAttention({ say, signal });
     result({ what, rows, environment: await readEnvironment({ backend: "webgpu" }) });
     return;
   }

@@ -5,6 +5,7 @@
 import process from "node:process";
 import { parseArgs, styleText } from "node:util";
 import { type RanCommand, ranCommand } from "../report/provenance.ts";
+import { type ModelKind, openModels } from "./models.ts";
 
 /** One option of a task. */
 export interface Option {
@@ -20,6 +21,8 @@ export interface Option {
   many?: boolean;
   /** A name of one letter. */
   short?: string;
+  /** A folder, or a name of the hub, which the task is then given as a folder; texts: without weights. */
+  model?: ModelKind;
 }
 
 type Value<O extends Option> = O extends { many: true } ? string[]
@@ -36,6 +39,8 @@ export interface Command<S extends Record<string, Option>> {
   name: string;
   summary: string;
   options: S;
+  /** Values of options that are not given, where others decide them. */
+  presets?(options: Values<S>): Record<string, string | number>;
 }
 
 /** What a task prints with. */
@@ -56,11 +61,22 @@ const JSON_OPTION = {
 } as const;
 const HELP_OPTION = { type: "boolean", describe: "print this and stop" } as const;
 
+const OFFLINE_OPTION = {
+  type: "boolean",
+  describe: "download nothing: models by name come from the cache (as with HF_HUB_OFFLINE=1)",
+} as const;
+
+/** Declared options, and those that tasks have in common. */
+const allOptions = (options: Record<string, Option>): Record<string, Option> => ({
+  ...options,
+  ...(Object.values(options).some((o) => o.model !== undefined) && { offline: OFFLINE_OPTION }),
+  json: JSON_OPTION,
+  help: HELP_OPTION,
+});
+
 /** The text of `--help`. */
 export function helpText({ name, summary, options }: Command<Record<string, Option>>): string {
-  const rows = Object.entries(
-    { ...options, json: JSON_OPTION, help: HELP_OPTION } as Record<string, Option>,
-  )
+  const rows = Object.entries(allOptions(options))
     .map(([key, o]) => {
       const value = o.choices?.join("|") ?? (o.type === "boolean" ? "" : o.type.toUpperCase());
       const fallback = o.default === undefined ? "" : ` [${o.default}]`;
@@ -113,7 +129,7 @@ export function parseOptions<S extends Record<string, Option>>(
   options: S,
   args: readonly string[],
 ): Values<S> & { json: boolean; help: boolean } {
-  const all: Record<string, Option> = { ...options, json: JSON_OPTION, help: HELP_OPTION };
+  const all = allOptions(options);
   const worded = Object.keys(all).filter((key) => all[key].positional === true);
   const { values, positionals } = parseArgs({
     // A lone -- comes from task runners that separate their own options.
@@ -148,6 +164,16 @@ export function parseOptions<S extends Record<string, Option>>(
   return Object.fromEntries(parsed);
 }
 
+/** Options with presets in place of defaults; what is given stays. */
+export function withPresets<V extends object>(
+  options: V,
+  { presets, args }: { presets: Record<string, string | number>; args: readonly string[] },
+): V {
+  const isGiven = (name: string) => args.some((arg) => arg.split("=")[0] === `--${name}`);
+  const free = Object.entries(presets).filter(([name]) => !isGiven(name));
+  return { ...options, ...Object.fromEntries(free) };
+}
+
 /** What went wrong as one line; paths relative to where the task was started. */
 export function errorLine(cause: unknown, { name, folder }: { name: string; folder: string }) {
   const message = cause instanceof Error ? cause.message : String(cause);
@@ -174,19 +200,23 @@ export async function runCommand<S extends Record<string, Option>>(
     console.error("\nstopping after the item in work; press Ctrl-C again to stop at once");
   });
   try {
-    const options = parseOptions(command.options, Deno.args);
-    if (options.help) {
+    const args = Deno.args, parsed = parseOptions(command.options, args);
+    if (parsed.help) {
       console.log(helpText(command));
       Deno.exit(0);
     }
-    await action(options, {
+    const options = withPresets(parsed, { presets: command.presets?.(parsed) ?? {}, args });
+    const { folders, names } = await openModels(command.options, options, abort);
+    await action({ ...options, ...folders }, {
       say: (line) => options.json ? console.error(line) : console.log(line),
       result: (value) => options.json && console.log(JSON.stringify(value)),
       ran: (leaveOut = []) =>
-        ranCommand(command.name, options, { declared: command.options, leaveOut }),
+        ranCommand(command.name, { ...options, ...names }, { declared: command.options, leaveOut }),
       signal: abort.signal,
     });
   } catch (cause) {
+    const { reason, aborted } = abort.signal;
+    if (aborted && (cause === reason || (cause as Error).cause === reason)) Deno.exit(130);
     const label = styleText("red", "error", { stream: process.stderr });
     console.error(`${label}: ${errorLine(cause, { name: command.name, folder: Deno.cwd() })}`);
     if (Deno.env.get("GRIFFIN_STACK") === "1" && cause instanceof Error) console.error(cause.stack);

@@ -1,7 +1,7 @@
 /** `deno task data`: prompts -> the target's own answers -> shards; or shards -> shards stored otherwise. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { openOnnxBackend } from "../backend/onnx/backend.ts";
+import { type Device, openBackend } from "../backend/choose.ts";
 import { convertShards } from "../data/convert.ts";
 import { openExamples } from "../data/features.ts";
 import { generateData } from "../data/generate.ts";
@@ -11,6 +11,8 @@ import { checkSampling } from "../decode/sample.ts";
 import { loadTarget } from "../model/load.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type Io, runCommand } from "./command.ts";
+import { DEVICE_OPTION } from "./decoding_options.ts";
+import { TARGET_OPTION } from "./models.ts";
 import { Progress } from "./progress.ts";
 import { writeDataCommand } from "./run_record.ts";
 
@@ -53,7 +55,7 @@ await runCommand({
   name: "data",
   summary: "let the target answer prompts, and store ids, loss masks and features for training",
   options: {
-    target: { type: "string", default: "data/target", describe: "target folder" },
+    target: TARGET_OPTION,
     out: { type: "string", default: "runs/data", describe: "folder for the shards" },
     count: { type: "integer", minimum: 1, default: 4000, describe: "training prompts" },
     validation: { type: "integer", minimum: 0, default: 200, describe: "validation prompts" },
@@ -72,6 +74,7 @@ await runCommand({
       default: 0.5,
       describe: "share of answers made greedily",
     },
+    device: DEVICE_OPTION,
     batch: { type: "integer", minimum: 1, default: 16, describe: "conversations at a time" },
     seed: { type: "integer", default: 0, describe: "of prompts and answers" },
     storage: {
@@ -99,7 +102,9 @@ await runCommand({
   const sampling = { temperature: options.temperature, topK: 0, topP: options["top-p"] };
   const taps = parseTaps(options.taps);
   checkSampling(sampling);
-  using backend = await openOnnxBackend();
+  const { backend: opened, reason } = await openBackend(options.device as Device);
+  using backend = opened;
+  if (options.device !== "cpu") say(`device: ${reason}`);
   const target = await loadTarget(options.target, { backend });
   const tokenizer = await loadTokenizer(options.target);
   const summary: Record<string, unknown> = {};

@@ -1,9 +1,11 @@
 /** Options that tasks which decode have in common, and what they open from them. */
 import { knownCosts, readCosts } from "../bench/costs.ts";
+import type { Backend } from "../backend/backend.ts";
 import { type Device, DEVICES, openBackend } from "../backend/choose.ts";
 import { type Drafter, NO_DRAFTER } from "../decode/drafter.ts";
 import { chainGrowth, dynamicGrowth, fromAuthorsFlags, staticGrowth } from "../decode/growth.ts";
 import { promptLookup } from "../decode/prompt_lookup.ts";
+import { ResidentDecoder } from "../decode/resident_decoder.ts";
 import { sampledAutoGrowth } from "../decode/sampled_tree_size.ts";
 import { autoGrowth } from "../decode/tree_size.ts";
 import type { Costs } from "../decode/pricing.ts";
@@ -14,9 +16,13 @@ import { openTrace } from "../report/trace_writer.ts";
 import { TargetDecoder } from "../decode/target.ts";
 import type { Growth } from "../decode/tree.ts";
 import { TreeDrafter } from "../decode/tree_drafter.ts";
+import { nameOfFolder } from "../hub/model.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
+import type { Bits } from "../model/quantize.ts";
+import type { LayerShare } from "../model/stages.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Values } from "./command.ts";
+import { DRAFT_OPTION, TARGET_OPTION } from "./models.ts";
 
 /** Where programs run. */
 export const DEVICE_OPTION = {
@@ -28,14 +34,14 @@ export const DEVICE_OPTION = {
 
 /** Declared options. */
 export const DECODING_OPTIONS = {
-  target: { type: "string", default: "data/target", describe: "target folder" },
+  target: TARGET_OPTION,
   context: {
     type: "integer",
     minimum: 64,
     default: 4096,
     describe: "positions at most, prompt and reply together: caches are made for all of them",
   },
-  draft: { type: "string", default: "data/draft", describe: "draft folder" },
+  draft: DRAFT_OPTION,
   tokens: { type: "integer", minimum: 2, default: 128, describe: "new tokens at most" },
   temperature: { type: "number", minimum: 0, default: 0, describe: "0 is greedy" },
   "top-k": {
@@ -81,17 +87,33 @@ export const DECODING_OPTIONS = {
     describe: "stop growing where no path has this log-probability",
   },
   device: DEVICE_OPTION,
+  "cpu-layers": {
+    type: "integer",
+    minimum: 0,
+    default: 0,
+    describe:
+      "first layers of the target that stay on the CPU beside --device webgpu: for a model " +
+      "larger than the GPU's memory",
+  },
+  rounds: {
+    type: "string",
+    choices: ["auto", "host", "device"],
+    default: "auto",
+    describe:
+      "who goes from step to step of a round: the host, or one program on the device that " +
+      "is read later; auto: the device on a GPU where the tree is of fixed size",
+  },
   "draft-bits": {
     type: "string",
-    choices: ["auto", "8", "32"],
+    choices: ["auto", "4", "8", "32"],
     default: "auto",
     describe: "draft's matrices; auto: 8 on the CPU, 32 on a GPU",
   },
   "target-bits": {
     type: "string",
-    choices: ["32", "8"],
+    choices: ["32", "8", "4"],
     default: "32",
-    describe: "target's matrices; 8 is quicker, other text",
+    describe: "target's matrices; 8 and 4 take less memory and time, and give other texts",
   },
   seed: { type: "integer", default: 0, describe: "of sampling" },
   trace: { type: "string", describe: "file for every round's tree, for deno task inspect" },
@@ -115,26 +137,34 @@ export async function openDecoding(
   const { backend, kind, reason } = await openBackend(options.device as Device);
   resources.use(backend);
   if (options.device !== "cpu") say(`device: ${reason}`);
+  const cpuLayers = options["cpu-layers"], before: LayerShare[] = [];
+  if (cpuLayers > 0) {
+    if (kind === "cpu") throw new Error(`Cannot keep layers on the CPU: all are there (${reason})`);
+    const { backend: cpu } = await openBackend("cpu");
+    before.push({ backend: resources.use(cpu), layers: cpuLayers });
+  }
   const loaded = await loadTarget(options.target, {
     backend,
     context: options.context,
-    eightBit: options["target-bits"] === "8",
+    bits: Number(options["target-bits"]) as Bits,
+    before,
   });
   const tokenizer = await loadTokenizer(options.target);
   const draft = method === "tree" || method === "chain"
     ? await readDraft(options.draft, { target: loaded })
     : undefined;
   const target = resources.use(new TargetDecoder(loaded, { backend, taps: draft?.config.taps }));
-  const bits = options["draft-bits"],
-    eightBit = bits === "8" || (bits === "auto" && kind === "cpu");
+  const asked = options["draft-bits"];
+  const bits = asked === "auto" ? (kind === "cpu" ? 8 : 32) : Number(asked) as Bits;
   const automatic = method === "tree" && options.tree === "auto";
   let drafter: Drafter = method === "lookup" ? promptLookup() : NO_DRAFTER,
-    costs: Costs | undefined;
+    costs: Costs | undefined,
+    trees: TreeDrafter | undefined;
   if (draft !== undefined) {
     let growth = automatic ? undefined : readGrowth(options);
     const children = chooseChildren(options, { blind: growth?.blind ?? true });
     if (growth === undefined) {
-      const question = { backend, target, draft, children, eightBit };
+      const question = { backend, target, draft, children, bits };
       const known = options.costs === undefined
         ? await knownCosts(question, { again: options["measure-costs"] })
         : { costs: await readCosts(options.costs), path: options.costs, measured: false };
@@ -142,11 +172,22 @@ export async function openDecoding(
       costs = known.costs;
       growth = children === "sampled" ? sampledAutoGrowth(costs) : autoGrowth(costs);
     }
-    const settings = { backend, target: loaded, growth, children, eightBit };
-    drafter = resources.use(new TreeDrafter(draft, settings));
+    const settings = { backend, target: loaded, growth, children, bits };
+    drafter = trees = resources.use(new TreeDrafter(draft, settings));
   }
+  const resident = openResident(options, {
+    ...{ backend, target, sampling },
+    drafter: trees,
+  });
+  for (const decoder of Object.values(resident ?? {})) resources.use(decoder);
+  if (!backend.hostVisible) say(`rounds: ${resident ? "on the device" : "by the host"}`);
   const file = options.trace, { target: targetFolder, draft: draftFolder, tree } = options;
-  const shown = { target: targetFolder, draft: draftFolder, method, tree, ...sampling };
+  const shown = {
+    ...{ target: nameOfFolder(targetFolder), draft: nameOfFolder(draftFolder) },
+    method,
+    tree,
+    ...sampling,
+  };
   const writer = file === undefined ? undefined : resources.use(openTrace(file));
   const watched: Pick<EvaluateOptions, "trace" | "watch"> = writer === undefined ? {} : {
     trace: true,
@@ -160,9 +201,46 @@ export async function openDecoding(
     draft,
     tokenizer,
     costs,
-    settings: { sampling, maxTokens, seed, drafter, tokenizer, ...watched },
+    settings: { sampling, maxTokens, seed, drafter, tokenizer, resident, ...watched },
     [Symbol.dispose]: () => opened.dispose(),
   };
+}
+
+/**
+ * Decoders for rounds on the device, where they are asked for or better than the host's; undefined: the host's.
+ * @throws when they are asked for and what else is asked for needs the host.
+ */
+function openResident(
+  { rounds, method, trace }: { rounds: string; method: string; trace: string | undefined },
+  { backend, target, sampling, drafter }: {
+    backend: Backend;
+    target: TargetDecoder;
+    sampling: Sampling;
+    drafter: TreeDrafter | undefined;
+  },
+): EvaluateOptions["resident"] {
+  const { topK, topP, repetitionPenalty } = sampling;
+  const fixed = drafter === undefined ||
+    (drafter.growth.shape !== undefined && drafter.decoder.children === "top");
+  const obstacles = [
+    method === "lookup" && "--method lookup",
+    target.target.stages !== undefined && "--cpu-layers",
+    !fixed && "a tree that is not dynamic and of fixed size, with the draft's best tokens",
+    trace !== undefined && "--trace",
+    topP !== 1 && topK === 0 && "--top-p without --top-k",
+    repetitionPenalty !== 1 && "--repetition-penalty",
+  ];
+  const obstacle = obstacles.find((name) => name !== false);
+  if (rounds === "device" && obstacle !== undefined) {
+    throw new Error(`Cannot run rounds on the device with ${obstacle}: wanted --rounds host`);
+  }
+  if (rounds === "host" || obstacle !== undefined) return undefined;
+  if (rounds === "auto" && backend.hostVisible) return undefined;
+  const plain = new ResidentDecoder(target, { backend, sampling });
+  const speculative = drafter === undefined
+    ? plain
+    : new ResidentDecoder(target, { backend, sampling, drafter });
+  return { plain, speculative };
 }
 
 /**

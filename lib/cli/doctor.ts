@@ -1,48 +1,40 @@
-/** `deno task doctor`: what this machine offers, what `--device auto` would use, and why. */
-import { lookForGpu, openBackend } from "../backend/choose.ts";
-import { openOnnxBackend } from "../backend/onnx/backend.ts";
-import { describeAdapter, LIMITS, probeFeatures } from "../backend/webgpu/device.ts";
-import { readEnvironment } from "../report/environment.ts";
-import { formatTable } from "../report/table.ts";
+/** `deno task doctor`: what this machine offers; or what a checkpoint is, whether it is sound, and as a folder of ours. */
 import { runCommand } from "./command.ts";
+import { examineCheckpoint } from "./doctor_checkpoint.ts";
+import { describeMachine } from "./doctor_machine.ts";
 
 await runCommand({
   name: "doctor",
-  summary: "show processor, GPU adapter, limits and features, and which backend is used",
-  options: {},
-}, async (_, { say, result }) => {
-  const { adapter, software } = await lookForGpu();
-  using onnx = await openOnnxBackend();
-  const { date: _date, commit: _commit, backend: _backend, ...machine } = await readEnvironment({
-    backend: onnx.name,
-  });
-  const gpu = adapter === undefined ? undefined : {
-    adapter: describeAdapter(adapter),
-    software,
-    limits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
-    features: await probeFeatures(),
-  };
-  const { backend, kind, reason } = await openBackend("auto");
-  backend[Symbol.dispose]();
-  const rows: string[][] = [
-    ["what", "found"],
-    ...Object.entries(machine).map(([k, v]) => [k, `${v}`]),
-  ];
-  rows.push(["ONNX Runtime", `${onnx.version}, ${onnx.runner}`]);
-  rows.push([
-    "adapter",
-    gpu === undefined ? "none" : `${gpu.adapter}${software ? " (software)" : ""}`,
-  ]);
-  for (const [name, value] of Object.entries(gpu?.limits ?? {})) rows.push([name, `${value}`]);
-  if (gpu !== undefined) {
-    rows.push(["features", gpu.features.join(", ") || "none of those asked for"]);
+  summary:
+    "without a word: show processor, GPU adapter, limits, features, and which backend is used; " +
+    "with one: say what a checkpoint is, what is wrong with it, and convert drafts of other programs",
+  options: {
+    checkpoint: {
+      type: "string",
+      positional: true,
+      describe:
+        "a folder or a file of weights: a draft of EAGLE, HASS, FSPAD, GRIFFIN, SpecForge, " +
+        "vLLM speculators, or of this project; or a target, a GGUF file too",
+    },
+    target: {
+      type: "string",
+      describe:
+        "target folder: does the draft fit it, and has it learnt anything since it began with it",
+    },
+    convert: {
+      type: "string",
+      describe: "write the draft, or the target of a GGUF file, as a folder that all tasks read",
+    },
+    tensors: { type: "boolean", describe: "list all tensors" },
+  },
+}, async ({ checkpoint, target, convert, tensors }, io) => {
+  if (checkpoint !== undefined) {
+    await examineCheckpoint(checkpoint, { target, convert, tensors, io });
+    return;
   }
-  rows.push(["--device auto", reason]);
-  say(formatTable(rows));
-  result({
-    machine,
-    onnx: { version: onnx.version, runner: onnx.runner },
-    gpu,
-    auto: { kind, reason },
-  });
+  const given = Object.entries({ target, convert }).find(([, value]) => value !== undefined);
+  if (given !== undefined) {
+    throw new Error(`--${given[0]} is about a checkpoint: wanted its file or folder`);
+  }
+  await describeMachine(io);
 });

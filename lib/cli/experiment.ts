@@ -21,6 +21,7 @@ import { renderPage } from "../report/page.ts";
 import { formatTable } from "../report/table.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { runCommand } from "./command.ts";
+import { TARGET_OPTION } from "./models.ts";
 import { Progress } from "./progress.ts";
 
 const FOLDER = resolve(import.meta.dirname!, "../../experiments");
@@ -115,7 +116,7 @@ await runCommand({
     },
     out: { type: "string", describe: "folder of runs and results [runs/experiments]" },
     data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
-    target: { type: "string", default: "data/target", describe: "target folder" },
+    target: TARGET_OPTION,
     table: { type: "boolean", describe: "run nothing, print the table of results that ship" },
     page: { type: "string", describe: "also write table and figures as a page: FILE.html" },
     markdown: { type: "boolean", describe: "print the table as Markdown" },

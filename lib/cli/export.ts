@@ -5,13 +5,14 @@ import { countParameters } from "../model/draft.ts";
 import { draftModels } from "../model/export_onnx.ts";
 import { readDraft } from "../model/load.ts";
 import { runCommand } from "./command.ts";
+import { DRAFT_OPTION, TARGET_OPTION } from "./models.ts";
 
 await runCommand({
   name: "export",
   summary: "write a draft as a folder for the authors' PyTorch code",
   options: {
-    draft: { type: "string", default: "data/draft", describe: "draft folder" },
-    target: { type: "string", default: "data/target", describe: "target folder" },
+    draft: DRAFT_OPTION,
+    target: TARGET_OPTION,
     out: { type: "string", default: "runs/export", describe: "folder to write" },
     dtype: {
       type: "string",

@@ -16,7 +16,8 @@ await runCommand({
     },
     target: {
       type: "string",
-      describe: "target folder, for its tokenizer [the trace's, or data/target]",
+      describe: "target, for its tokenizer: folder or ORG/NAME [the trace's, or data/target]",
+      model: "texts",
     },
     example: { type: "integer", minimum: 0, describe: "data: show this example of --set, from 0" },
     set: {

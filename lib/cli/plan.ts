@@ -15,12 +15,18 @@ import {
   totalBytes,
 } from "../bench/plan.ts";
 import type { Program } from "../graph/program.ts";
+import { isInSnapshot } from "../hub/cache.ts";
+import type { RemoteFile } from "../hub/listing.ts";
+import { nameOfFolder, remoteModel } from "../hub/model.ts";
+import { modelNameOf } from "../hub/name.ts";
+import { hubSettings } from "../hub/settings.ts";
 import { readJson } from "../io/json.ts";
 import { readTargetConfig } from "../model/config.ts";
 import { formatTable } from "../report/table.ts";
 import { type Command, type Option, runCommand } from "./command.ts";
 import { DEVICE_OPTION } from "./decoding_options.ts";
 import { draftConfigOf, recipesOf, TRAINING_OPTIONS } from "./training_options.ts";
+import type { Bits } from "../model/quantize.ts";
 
 /** ONNX Runtime keeps more than a program's values at a time: 1.2 to 2.5 times as much in `deno task bench memory`. */
 const CPU_POOL = 2;
@@ -35,7 +41,9 @@ const options = {
   target: {
     type: "string",
     default: "data/target",
-    describe: "a folder with config.json, or that file; weights need not be there",
+    describe:
+      "a folder with config.json, or that file, or ORG/NAME[@REVISION]; weights need not be there",
+    model: "texts",
   },
   device: DEVICE_OPTION,
   "target-bits": {
@@ -65,6 +73,21 @@ const size = (bytes: number) =>
 const time = (seconds: number) =>
   seconds >= 1 ? `${seconds.toFixed(1)} s` : `${(1000 * seconds).toFixed(1)} ms`;
 
+/** What is still to come of a model of the hub; `undefined` of other folders, and where the hub cannot be asked. */
+async function downloadOf(folder: string): Promise<string | undefined> {
+  const name = modelNameOf(nameOfFolder(folder));
+  if (name === undefined || hubSettings().offline) return undefined;
+  const remote = await remoteModel(name).catch((cause) => console.error(cause.message));
+  if (!remote) return undefined;
+  const { files, values = {} } = remote;
+  const sum = (some: readonly RemoteFile[]) => size(some.reduce((n, file) => n + file.size, 0));
+  const missing = files.filter((file) => !isInSnapshot(folder, file));
+  const held = Object.entries(values).map(([type, n]) => `, ${(n / 1e9).toFixed(2)} B as ${type}`);
+  return `${sum(missing)} (${missing.length} files of ${files.length}, ${sum(files)}${
+    held.join("")
+  })`;
+}
+
 await runCommand({
   name: "plan",
   summary: "say what decoding and training need in memory, on disk and in time, and what fits",
@@ -75,7 +98,7 @@ await runCommand({
   const config = await readTargetConfig(folder), json = await readJson(join(folder, "config.json"));
   const context = Math.min(options.context, config.positions);
   const draft = draftConfigOf(options, { config, identity: "unknown", folder });
-  const recipe = recipesOf(options).at(-1)!, bits = options["target-bits"] === "8" ? 8 : 32;
+  const recipe = recipesOf(options).at(-1)!, bits = Number(options["target-bits"]) as Bits;
   const { backend, kind, reason } = await openBackend(options.device as Device);
   using resources = new DisposableStack();
   resources.use(backend);
@@ -104,7 +127,8 @@ await runCommand({
       (train.parameters / 1e9).toFixed(3)
     } B; ${reason}`,
   );
-  say(`download: ${size(parameters * (FILE_BYTES[type] ?? 2))} as ${type}\n`);
+  const asConfigured = () => `${size(parameters * (FILE_BYTES[type] ?? 2))} as ${type}`;
+  say(`download: ${await downloadOf(folder) ?? asConfigured()}\n`);
   const table = (title: string, needs: readonly Need[]) =>
     say(`${
       formatTable([

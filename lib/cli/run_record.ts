@@ -7,8 +7,10 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import type { StoredExamples } from "../data/features.ts";
-import type { Suite } from "../data/suites.ts";
+import { askedIn, type Suite } from "../data/suites.ts";
+import { nameOfFolder } from "../hub/model.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
+import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
 import { hashWeights, type Target } from "../model/load.ts";
 import { type Environment, readEnvironment } from "../report/environment.ts";
@@ -36,17 +38,18 @@ async function weightBytes(folder: string): Promise<number> {
 }
 
 export async function targetThing({ folder, identity }: Target): Promise<ReadThing> {
-  return { name: folder, hash: identity, bytes: await weightBytes(folder) };
+  return { name: nameOfFolder(folder), hash: identity, bytes: await weightBytes(folder) };
 }
 
 export async function draftThing(folder: string): Promise<ReadThing> {
-  const hash = await hashWeights(join(folder, "model.safetensors"));
-  return { name: folder, hash, bytes: await weightBytes(folder) };
+  using file = openCheckpoint(folder);
+  const hash = await hashWeights(file.path);
+  return { name: nameOfFolder(folder), hash, bytes: await weightBytes(folder) };
 }
 
 /** A suite as it was asked: the hash is of ids and texts, whatever file they stood in. */
 export function suiteThing({ questions }: Suite, name: string): ReadThing {
-  const hash = hashOf([JSON.stringify(questions.map(({ id, text }) => [id, text]))]);
+  const hash = hashOf([JSON.stringify(questions.map((q) => [q.id, ...askedIn(q)]))]);
   return { name, hash, count: questions.length };
 }
 

@@ -14,6 +14,7 @@ import { checkRecipe } from "../train/recipe.ts";
 import { trainSteps } from "../train/steps.ts";
 import { frequentTokens } from "../train/vocabulary.ts";
 import { runCommand } from "./command.ts";
+import { TARGET_OPTION } from "./models.ts";
 import { DEVICE_OPTION } from "./decoding_options.ts";
 import { Progress } from "./progress.ts";
 import {
@@ -59,7 +60,7 @@ await runCommand({
   name: "train",
   summary: "train a draft in steps of 1, 2, 3 ... passes, or as a published baseline",
   options: {
-    target: { type: "string", default: "data/target", describe: "target folder" },
+    target: TARGET_OPTION,
     data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
     out: { type: "string", describe: "folder of the run [runs/PRESET]" },
     features: {
@@ -109,7 +110,7 @@ await runCommand({
   const held = join(options.data, "validation"), validates = existsSync(held);
   // The target as a whole only where it runs.
   const whole = online || (count > 0 && validates)
-    ? await loadTarget(options.target, { backend })
+    ? await loadTarget(options.target, { backend, half: false })
     : undefined;
   const target = whole ?? await loadFrozen(options.target, { backend, half });
   const config = draftConfigOf(options, target);

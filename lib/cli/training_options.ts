@@ -159,7 +159,7 @@ export function draftConfigOf(options: Options, { config, identity }: TargetIden
   const half = fusion === "taps" ? Math.ceil(config.vocabulary / 2) : undefined;
   const draftVocabulary = options["draft-vocabulary"] ?? half;
   return {
-    ...draftSizes(config),
+    ...draftSizes(config, { fusion }),
     inner: options.inner,
     fusion,
     head: (options.head ?? preset.head) as DraftConfig["head"],

@@ -13,7 +13,7 @@ import {
 import { type DraftingOptions, draftMatrices, draftProgram, featureWidth } from "../model/draft.ts";
 import { type Draft, placeDraft, type Target } from "../model/load.ts";
 import { type Cache, newCache, type Rows, SequenceRows } from "../model/placement.ts";
-import { quantBlock } from "../model/quantize.ts";
+import { type Bits, quantBlock } from "../model/quantize.ts";
 import type { News } from "./drafter.ts";
 import { rowSizeFor } from "./target.ts";
 import type { Frontier } from "./tree.ts";
@@ -62,8 +62,9 @@ export class DraftDecoder implements Disposable {
   #weights: Params;
   /** Of the weights, those that are not the target's. */
   #own: Tensor[];
-  #capacity: number;
-  #eightBit: boolean;
+  /** Rows of a sequence's cache. */
+  readonly capacity: number;
+  readonly bits: Bits;
   #compiled = new Map<string, Promise<Compiled>>();
   #idle: Cache | undefined;
 
@@ -76,7 +77,7 @@ export class DraftDecoder implements Disposable {
       treeRows,
       children = "top",
       sequences = 1,
-      eightBit = backend.hostVisible && quantBlock(draftMatrices(draft.config)) > 0,
+      bits = backend.hostVisible && quantBlock(draftMatrices(draft.config)) > 0 ? 8 : 32,
     }: {
       backend: Backend;
       target: Target;
@@ -85,8 +86,8 @@ export class DraftDecoder implements Disposable {
       treeRows: number;
       children?: "top" | "sampled";
       sequences?: number;
-      /** Matrices in 8 bits: the output distribution does not depend on it, speed does. */
-      eightBit?: boolean;
+      /** Of the matrices; fewer than 32: the output distribution does not depend on it, speed does. */
+      bits?: Bits;
     },
   ) {
     const { vocabulary, draftVocabulary = vocabulary } = draft.config;
@@ -100,30 +101,35 @@ export class DraftDecoder implements Disposable {
     this.children = children;
     this.sequences = sequences;
     this.#backend = backend;
-    this.#eightBit = eightBit;
-    this.#weights = placeDraft(draft, { backend, target, eightBit });
+    this.bits = bits;
+    this.#weights = placeDraft(draft, { backend, target, bits });
     const shared = new Set(Object.values(target.weights));
     this.#own = Object.values(this.#weights).filter((weight) => !shared.has(weight));
     // Tree rows and padding stand behind the last position.
-    this.#capacity = target.config.positions + CHUNK * Math.ceil(treeRows / CHUNK) + CHUNK;
+    this.capacity = target.config.positions + CHUNK * Math.ceil(treeRows / CHUNK) + CHUNK;
+  }
+
+  /** What its Programs are compiled with, under the draft's names. */
+  get weights(): Readonly<Params> {
+    return this.#weights;
   }
 
   /** An empty cache for one sequence. */
   newCache(): Cache {
-    return newCache(this.#backend, this.draft.config, { capacity: this.#capacity, layers: 1 });
+    return newCache(this.#backend, this.draft.config, { capacity: this.capacity, layers: 1 });
   }
 
   #compile(rows: number, { kind, sequences }: { kind: Kind; sequences: number }) {
     const key = `${rows} ${kind.reads} ${sequences}`, { config } = this.draft;
     let found = this.#compiled.get(key);
     if (found === undefined) {
-      const shape = { rows, capacity: this.#capacity, sequences };
+      const shape = { rows, capacity: this.capacity, sequences };
       const program = draftProgram(config, {
         ...shape,
         ...kind,
         width: this.branching,
         children: this.children,
-        eightBit: this.#eightBit,
+        stored: this.#weights,
       });
       const backend = this.#backend, n = rows * sequences;
       const wide = kind.reads === "target" ? featureWidth(config) : config.width;

@@ -2,17 +2,9 @@
  * Rules of fixed size by which trees grow: the dynamic tree (EAGLE-2, Li et al. 2024, section 4), a static list of
  * paths (Medusa, EAGLE-1), a chain. The rule that sizes itself by measured cost is in `tree_size.ts`.
  */
-import type { Candidates, Growth } from "./tree.ts";
+import type { Candidates, Growth, TreeShape } from "./tree.ts";
 
-/** Size of a dynamic tree in the paper's numbers. */
-export interface TreeShape {
-  /** Levels drafted d: the deepest node's distance from the root. */
-  depth: number;
-  /** Children k taken of each node, and nodes expanded on each level. */
-  width: number;
-  /** Nodes N verified, root included. */
-  budget: number;
-}
+export type { TreeShape } from "./tree.ts";
 
 /** Checks the size of a tree. @throws naming the setting, found and wanted. */
 export function checkTreeShape({ depth, width, budget }: TreeShape): void {
@@ -56,6 +48,7 @@ export function dynamicGrowth(
   checkTreeShape(shape);
   const { depth, width, budget } = shape;
   return {
+    shape,
     branching: width,
     rows: width,
     depth,
@@ -79,8 +72,10 @@ export function chainGrowth(
   depth: number,
   { minimumScore = -Infinity }: { minimumScore?: number } = {},
 ): Growth {
-  checkTreeShape({ depth, width: 1, budget: depth + 1 });
+  const shape = { depth, width: 1, budget: depth + 1 };
+  checkTreeShape(shape);
   return {
+    shape,
     branching: 1,
     rows: 1,
     depth,

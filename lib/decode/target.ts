@@ -2,12 +2,12 @@
  * The target while decoding: Programs compiled once a size, run over chunks of a prompt, single tokens or
  * trees. Owns no sequence: a `Cache` is passed in. Its graph is in `lib/model/llama.ts`.
  */
-import { type Backend, type Executable, readAll } from "../backend/backend.ts";
+import type { Backend } from "../backend/backend.ts";
 import type { HostArray } from "../graph/node.ts";
-import { targetProgram } from "../model/llama.ts";
 import type { Target } from "../model/load.ts";
-import { type Cache, newCache, type Rows, SequenceRows } from "../model/placement.ts";
+import type { Cache, Rows } from "../model/placement.ts";
 import { ancestorMask, depthsOf, type Tree } from "./ancestry.ts";
+import { newTargetCache, TargetForward } from "./forward.ts";
 
 /** Sizes compiled for; a run uses the next one up and pads. Chunks of a prompt have the largest. */
 export const ROW_SIZES = [1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64];
@@ -46,7 +46,7 @@ export class TargetDecoder implements Disposable {
   /** Sequences of a batch. */
   readonly sequences: number;
   #backend: Backend;
-  #sizes = new Map<string, Promise<{ run: Executable; rows: SequenceRows }>>();
+  #sizes = new Map<string, Promise<TargetForward>>();
   #idle: Cache | undefined;
 
   constructor(
@@ -72,8 +72,8 @@ export class TargetDecoder implements Disposable {
 
   /** What, beside the model, its speed depends on. */
   get describe(): Record<string, unknown> {
-    const { capacity, taps, sequences, target: { eightBit = false } } = this;
-    return { capacity, taps, sequences, eightBit };
+    const { capacity, taps, sequences, target: { bits = 32 } } = this;
+    return { capacity, taps, sequences, bits };
   }
 
   /** Nodes of a tree at most. */
@@ -89,19 +89,15 @@ export class TargetDecoder implements Disposable {
 
   /** An empty cache for one sequence. */
   newCache(): Cache {
-    const { config } = this.target;
-    return newCache(this.#backend, config, { capacity: this.capacity, layers: config.layers });
+    return newTargetCache(this.target, { backend: this.#backend, capacity: this.capacity });
   }
 
   #compiled(size: number, sequences: number) {
     const key = `${size} ${sequences}`;
     let found = this.#sizes.get(key);
     if (found === undefined) {
-      const { config, weights, eightBit } = this.target, { capacity, taps } = this;
-      const program = targetProgram(config, { rows: size, capacity, taps, sequences, eightBit });
-      const rows = { rows: size, capacity, sequences };
-      found = this.#backend.compile(program, { weights })
-        .then((run) => ({ run, rows: new SequenceRows(this.#backend, rows) }));
+      const { capacity, taps } = this, shape = { rows: size, capacity, taps, sequences };
+      found = TargetForward.compile(this.target, { backend: this.#backend, ...shape });
       this.#sizes.set(key, found);
     }
     return found;
@@ -128,12 +124,11 @@ export class TargetDecoder implements Disposable {
       );
     }
     const size = rowSizeFor(Math.max(...parts.map(({ n }) => n)));
-    const { run, rows } = await this.#compiled(size, sequences);
+    const forward = await this.#compiled(size, sequences);
     if (parts.length < sequences) this.#idle ??= this.newCache();
-    parts.forEach(({ place }, s) => place(rows.each[s]));
-    const { logits, features, tapped } = await readAll(
-      await run.run(rows.inputs(parts.map(({ cache }) => cache), this.#idle)),
-    );
+    parts.forEach(({ place }, s) => forward.place(s, place));
+    const caches = parts.map(({ cache }) => cache);
+    const { logits, features, tapped } = await forward.run(caches, this.#idle);
     const { vocabulary, width } = this.target.config;
     return parts.map(({ n }, s) => {
       const own = (values: HostArray | undefined, wide: number) =>
@@ -210,10 +205,7 @@ export class TargetDecoder implements Disposable {
 
   [Symbol.dispose](): void {
     for (const found of this.#sizes.values()) {
-      void found.then(({ run, rows }) => {
-        run[Symbol.dispose]();
-        rows[Symbol.dispose]();
-      }, () => {}); // a failed compile was thrown where it was awaited
+      void found.then((forward) => forward[Symbol.dispose](), () => {}); // a failed compile was thrown where it was awaited
     }
     this.#sizes.clear();
     this.#idle?.[Symbol.dispose]();

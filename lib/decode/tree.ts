@@ -42,8 +42,20 @@ export interface Candidates {
   readonly depths: number[];
 }
 
+/** Size of a dynamic tree in the paper's numbers. */
+export interface TreeShape {
+  /** Levels drafted d: the deepest node's distance from the root. */
+  depth: number;
+  /** Children k taken of each node, and nodes expanded on each level. */
+  width: number;
+  /** Nodes N verified, root included. */
+  budget: number;
+}
+
 /** The rule by which a tree grows. */
 export interface Growth {
+  /** Present for a dynamic tree: it can grow on a device, where no level waits for the host (`resident_tree.ts`). */
+  readonly shape?: TreeShape;
   /** Children k of an expanded node at most. */
   readonly branching: number;
   /** Nodes expanded on a level at most. */

@@ -5,6 +5,7 @@
  */
 import type { Backend } from "../backend/backend.ts";
 import type { Draft, Target } from "../model/load.ts";
+import type { Bits } from "../model/quantize.ts";
 import type { Cache } from "../model/placement.ts";
 import { DraftDecoder, type DraftRows } from "./draft.ts";
 import type { Beginning, Drafter, Drafting, News, Proposal } from "./drafter.ts";
@@ -49,8 +50,8 @@ export interface TreeDrafterOptions {
   children?: "top" | "sampled";
   /** Sequences at a time. */
   sequences?: number;
-  /** Matrices in 8 bits: the output distribution does not depend on it, speed does. */
-  eightBit?: boolean;
+  /** Of the draft's matrices: the output distribution does not depend on it, speed does. */
+  bits?: Bits;
 }
 
 export class TreeDrafter implements Drafter<TreeDrafting, TreeProposal>, Disposable {
@@ -69,6 +70,11 @@ export class TreeDrafter implements Drafter<TreeDrafting, TreeProposal>, Disposa
     this.growth = growth;
     const treeRows = rows * Math.max(0, depth - 1);
     this.#decoder = new DraftDecoder(draft, { ...options, branching, treeRows });
+  }
+
+  /** The compiled draft, which rounds on a device have in common with this drafter. */
+  get decoder(): DraftDecoder {
+    return this.#decoder;
   }
 
   /** Layers of the target whose inputs are the features it reads; none: the target's last feature. */

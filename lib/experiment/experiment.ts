@@ -97,7 +97,7 @@ export function draftConfigOf(
   const { fusion, head }: Preset = PRESETS[preset];
   const parts = { fusion, head, ...draft }, taps = parts.fusion === "taps";
   const made: DraftConfig = {
-    ...draftSizes(config),
+    ...draftSizes(config, parts),
     inner,
     ...parts,
     target: identity,

@@ -193,10 +193,12 @@ const table: { [O in OpName]: Entry<O> } = {
   quantizedMatmul: "none",
   halfMatmul: (n, dy) => [halfMatmul(dy, n.inputs[1], { transB: !n.attrs.transB }), undefined],
   treeAttention: "none",
+  keepRows: "none",
   streamAttention: (n, dy) => streamAttentionGradient(n, dy), // `start` gets none
   streamAttentionGradient: "none",
   argmaxRows: () => [undefined],
   sampleRows: () => [undefined, undefined],
+  expertMix: "none",
   adamw: "none",
 };
 

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { openSafetensors, type TensorSource } from "./safetensors.ts";
 import { openTorchBin } from "./torch_bin.ts";
 
-const openFile = (path: string): TensorSource =>
+/** Opens one file of weights, by its ending. @throws when it is damaged, or of another kind. */
+export const openWeights = (path: string): TensorSource =>
   path.endsWith(".safetensors") ? openSafetensors(path) : openTorchBin(path);
 
 /**
@@ -20,7 +21,7 @@ export function openCheckpoint(folder: string): TensorSource {
   const torch = has("pytorch_model.bin.index.json") || has("pytorch_model.bin");
   const name = !safe && torch ? "pytorch_model.bin" : "model.safetensors";
   const single = join(folder, name), index = `${single}.index.json`;
-  if (!existsSync(index)) return openFile(single);
+  if (!existsSync(index)) return openWeights(single);
   let placed: Record<string, string>;
   try {
     placed = JSON.parse(readFileSync(index, "utf8")).weight_map;
@@ -31,7 +32,7 @@ export function openCheckpoint(folder: string): TensorSource {
   const shards = new Map<string, TensorSource>();
   try {
     for (const file of new Set(Object.values(placed))) {
-      shards.set(file, openFile(join(folder, file)));
+      shards.set(file, openWeights(join(folder, file)));
     }
     for (const [name, file] of Object.entries(placed)) {
       if (!shards.get(file)!.has(name)) {

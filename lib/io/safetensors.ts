@@ -5,10 +5,11 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { sizeOf } from "../graph/node.ts";
 import { writeFileAtomic } from "./atomic.ts";
+import type { BlockName } from "./gguf_blocks.ts";
 import { fromBrain, fromHalf, toBrain, toHalf } from "./float16.ts";
 
 /** Bytes of one element of each type that can be read; the format's 8-bit floats and smaller are not. */
-const ELEMENT_BYTES = {
+export const ELEMENT_BYTES = {
   F64: 8,
   F32: 4,
   F16: 2,
@@ -32,7 +33,8 @@ const LARGEST_HEADER = 100_000_000;
 const LARGEST_READ = 2 ** 30;
 
 export interface TensorInfo {
-  dtype: SafeType;
+  /** Those of blocks are GGUF's. */
+  dtype: SafeType | BlockName;
   shape: number[];
   /** First and one-past-last byte within the data part. */
   range: [number, number];
@@ -305,7 +307,10 @@ const STORED_AS = {
 } as const;
 
 /** Type and bytes that a tensor gets in the file. @throws when its values cannot be stored so. */
-function encodeTensor(name: string, tensor: TensorToWrite): [dtype: string, bytes: Uint8Array] {
+export function encodeTensor(
+  name: string,
+  tensor: TensorToWrite,
+): [dtype: string, bytes: Uint8Array] {
   const { shape, data } = tensor, kind = data?.[Symbol.toStringTag] ?? "nothing";
   const allowed: readonly (string | undefined)[] = Object.hasOwn(STORED_AS, kind)
     ? STORED_AS[kind as keyof typeof STORED_AS]
@@ -330,29 +335,43 @@ function encodeTensor(name: string, tensor: TensorToWrite): [dtype: string, byte
   return [dtype, new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)];
 }
 
+/** Length and header of a file, padded so that the data start at a multiple of 8. @throws on a name that is taken. */
+export function encodeHeader(
+  path: string,
+  tensors:
+    readonly (readonly [name: string, dtype: string, shape: readonly number[], bytes: number])[],
+  metadata: Record<string, string>,
+): Uint8Array[] {
+  const header: Record<string, unknown> = { __metadata__: { format: "pt", ...metadata } };
+  let at = 0;
+  for (const [name, dtype, shape, bytes] of tensors) {
+    if (name === "__metadata__") {
+      throw new Error(`Cannot write ${path}: ${name} is not a name that a tensor may have`);
+    }
+    header[name] = { dtype, shape, data_offsets: [at, at + bytes] };
+    at += bytes;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const text = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(32);
+  text.set(json);
+  const length = new Uint8Array(8);
+  new DataView(length.buffer).setBigUint64(0, BigInt(text.length), true);
+  return [length, text];
+}
+
 /** Writes a file, names in the given order, atomically. @throws before anything is written. */
 export async function writeSafetensors(
   path: string,
   tensors: Record<string, TensorToWrite>,
   { metadata = {} }: { metadata?: Record<string, string> } = {},
 ): Promise<void> {
-  const header: Record<string, unknown> = { __metadata__: { format: "pt", ...metadata } };
-  const parts: Uint8Array[] = [];
-  let at = 0;
-  for (const [name, tensor] of Object.entries(tensors)) {
-    if (name === "__metadata__") {
-      throw new Error(`Cannot write ${path}: ${name} is not a name that a tensor may have`);
-    }
-    const [dtype, bytes] = encodeTensor(name, tensor);
-    parts.push(bytes);
-    header[name] = { dtype, shape: tensor.shape, data_offsets: [at, at + bytes.length] };
-    at += bytes.length;
-  }
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  // Padded with blanks, so that the data start at a multiple of 8.
-  const text = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(32);
-  text.set(json);
-  const length = new Uint8Array(8);
-  new DataView(length.buffer).setBigUint64(0, BigInt(text.length), true);
-  await writeFileAtomic(path, [length, text, ...parts]);
+  const parts = Object.entries(tensors).map(([name, tensor]) =>
+    [name, ...encodeTensor(name, tensor), tensor.shape] as const
+  );
+  const header = encodeHeader(
+    path,
+    parts.map(([name, dtype, bytes, shape]) => [name, dtype, shape, bytes.length]),
+    metadata,
+  );
+  await writeFileAtomic(path, [...header, ...parts.map(([, , bytes]) => bytes)]);
 }

@@ -5,7 +5,12 @@
 import { join } from "node:path";
 import { type Json, readJson } from "../io/json.ts";
 import { familyOf, type FamilyTraits } from "./families.ts";
-import { readRopeScaling, type RopeScaling, ropeScalingJson } from "./rotary.ts";
+import {
+  readRopeScaling,
+  type RopeScaling,
+  ropeScalingJson,
+  stretchedFrom,
+} from "./rope_scaling.ts";
 
 /** Sizes shared by targets and drafts. Letters as in `lib/graph/node.ts`. */
 export interface DecoderConfig {
@@ -28,7 +33,7 @@ export interface DecoderConfig {
 }
 
 /** A target: LLaMA's decoder, or one that differs from it in its family's traits. */
-export interface TargetConfig extends DecoderConfig, Omit<FamilyTraits, "window"> {
+export interface TargetConfig extends DecoderConfig, FamilyTraits {
   family: string;
   layers: number;
   /** The LM head is the embedding. */
@@ -37,14 +42,19 @@ export interface TargetConfig extends DecoderConfig, Omit<FamilyTraits, "window"
   eos: number[];
 }
 
-/** What a draft takes over from its target: everything about a layer but the inner width of its MLP. */
+/**
+ * What a draft takes over from its target: everything about a layer but the inner width of its MLP. As published,
+ * EAGLE-3's has no biases whatever its target has.
+ */
 export function draftSizes(
-  { width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta, ropeScaling }:
-    TargetConfig,
-): Omit<DecoderConfig, "inner"> {
+  { qkvBias, ropeScaling, ...config }: TargetConfig,
+  { fusion }: Pick<DraftConfig, "fusion">,
+): Omit<DecoderConfig, "inner"> & Pick<DraftConfig, "qkvBias"> {
+  const { width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta } = config;
   return {
     ...{ width, heads, kvHeads, headSize, vocabulary, positions, epsilon, ropeTheta },
     ...(ropeScaling && { ropeScaling }),
+    ...(qkvBias && fusion !== "taps" && { qkvBias }),
   };
 }
 
@@ -61,10 +71,14 @@ export interface DraftConfig extends DecoderConfig {
   fusion: keyof typeof FUSIONS;
   /** Token-enhanced split head, or one output used for both purposes. */
   head: "dual" | "single";
+  /** Its projections to queries, keys, values have a bias, as Qwen 2's have; not with fusion `taps`. */
+  qkvBias?: boolean;
   /** Target layers whose inputs the draft reads; fusion `taps` only. */
   taps?: readonly number[];
   /** Tokens that its own LM head knows; fusion `taps` only. */
   draftVocabulary?: number;
+  /** The layer's residual is the normalised feature, as in drafts of vLLM speculators; fusion `taps` only. */
+  normedResidual?: boolean;
   /** Identity of the target it was trained for (hash of its weights), if known. */
   target?: string;
 }
@@ -83,7 +97,8 @@ function integer(json: Json, { key, file, fallback }: {
   return value;
 }
 
-function decoder(json: Json, file: string): DecoderConfig {
+/** Sizes from the LLaMA fields of a `config.json`. @throws naming `file` and the field. */
+export function decoderConfig(json: Json, file: string): DecoderConfig {
   const int = (key: string, fallback?: number) => integer(json, { key, file, fallback });
   const width = int("hidden_size"), heads = int("num_attention_heads");
   const kvHeads = int("num_key_value_heads", heads);
@@ -94,7 +109,8 @@ function decoder(json: Json, file: string): DecoderConfig {
   }
   // Newer files keep theta and scaling together.
   const rope = (json.rope_parameters ?? {}) as Json;
-  const ropeScaling = readRopeScaling((json.rope_scaling ?? json.rope_parameters) as Json, file);
+  const headSize = int("head_dim", width / heads), known = int("max_position_embeddings", 2048);
+  const ropeScaling = readRopeScaling(json, { file, known, headSize });
   if (json.hidden_act !== undefined && json.hidden_act !== "silu") {
     throw new Error(`Cannot use ${file}: hidden_act is ${json.hidden_act}, wanted silu`);
   }
@@ -103,9 +119,9 @@ function decoder(json: Json, file: string): DecoderConfig {
     inner: int("intermediate_size"),
     heads,
     kvHeads,
-    headSize: int("head_dim", width / heads),
+    headSize,
     vocabulary: int("vocab_size"),
-    positions: int("max_position_embeddings", 2048),
+    positions: Math.min(known, stretchedFrom(ropeScaling)),
     epsilon: Number(json.rms_norm_eps ?? 1e-6),
     ropeTheta: Number(json.rope_theta ?? rope.rope_theta ?? 10000),
     ...(ropeScaling && { ropeScaling }),
@@ -114,16 +130,18 @@ function decoder(json: Json, file: string): DecoderConfig {
 
 /** Reads a target's `config.json`. @throws on an unknown architecture, missing or contradictory sizes. */
 export async function readTargetConfig(folder: string): Promise<TargetConfig> {
-  const file = join(folder, "config.json"), json = await readJson(file);
+  const file = join(folder, "config.json");
+  return targetConfigOf(await readJson(file), file);
+}
+
+/** The same from the object that `file` holds. */
+export function targetConfigOf(json: Json, file: string): TargetConfig {
   const { name, traits } = familyOf((json.architectures as string[] | undefined)?.[0], file);
-  const { window = Infinity, ...differs } = traits(json, file), eos = json.eos_token_id;
-  const sizes = decoder(json, file);
+  const eos = json.eos_token_id;
   return {
     family: name,
-    ...sizes,
-    ...differs,
-    // Within the window a model that slides one sees everything.
-    positions: Math.min(sizes.positions, window),
+    ...decoderConfig(json, file),
+    ...traits(json, file),
     layers: integer(json, { key: "num_hidden_layers", file }),
     tied: json.tie_word_embeddings === true,
     bos: typeof json.bos_token_id === "number" ? json.bos_token_id : undefined,
@@ -133,7 +151,7 @@ export async function readTargetConfig(folder: string): Promise<TargetConfig> {
 
 /** @throws when the parts of a draft do not go together, with the reason. */
 export function checkDraftConfig(config: DraftConfig, name = "this draft"): void {
-  const { fusion, head, taps, draftVocabulary, vocabulary } = config;
+  const { fusion, head, taps, draftVocabulary, normedResidual, vocabulary, qkvBias } = config;
   const refuse = (what: string) => new Error(`Cannot use ${name}: ${what}`);
   if (!(fusion in FUSIONS)) {
     throw refuse(`fusion is ${fusion}, wanted ${Object.keys(FUSIONS).join(", ")}`);
@@ -142,10 +160,11 @@ export function checkDraftConfig(config: DraftConfig, name = "this draft"): void
     throw refuse(`head is ${head}, wanted dual or single`);
   }
   if (fusion !== "taps") {
-    if (taps === undefined && draftVocabulary === undefined) return;
+    if (taps === undefined && draftVocabulary === undefined && !normedResidual) return;
     throw refuse(`fusion ${fusion} reads the last layer and has the target's LM head`);
   }
   if (head !== "single") throw refuse("fusion taps has one output, wanted head single");
+  if (qkvBias === true) throw refuse("fusion taps has no biases, wanted qkv_bias false");
   if (
     taps === undefined || taps.length === 0 || !taps.every((l) => Number.isInteger(l) && l >= 0)
   ) {
@@ -160,16 +179,19 @@ export function checkDraftConfig(config: DraftConfig, name = "this draft"): void
 /** Reads a draft's `config.json`: the published LLaMA fields, our switches under `griffin`. */
 export async function readDraftConfig(file: string): Promise<DraftConfig> {
   const json = await readJson(file), own = (json.griffin ?? {}) as Json;
-  if (json.attention_bias === true || json.mlp_bias === true) {
-    throw new Error(`Cannot use ${file}: attention_bias or mlp_bias is true, wanted none`);
+  const biased = ["attention_bias", "mlp_bias"].find((key) => json[key] === true);
+  if (biased !== undefined) {
+    throw new Error(`Cannot use ${file}: ${biased} is true, wanted none, or qkv_bias`);
   }
   const config = {
-    ...decoder(json, file),
+    ...decoderConfig(json, file),
     fusion: own.fusion ?? "tgf",
     head: own.head ?? "dual",
     target: own.target,
+    ...(json.qkv_bias === true && { qkvBias: true }),
     ...(own.taps !== undefined && { taps: own.taps }),
     ...(json.draft_vocab_size !== undefined && { draftVocabulary: json.draft_vocab_size }),
+    ...(json.norm_before_residual === true && { normedResidual: true }),
   } as DraftConfig;
   checkDraftConfig(config, file);
   return config;
@@ -177,7 +199,7 @@ export async function readDraftConfig(file: string): Promise<DraftConfig> {
 
 /** The `config.json` of a draft, in the published form. */
 export function draftConfigJson(config: DraftConfig): Json {
-  const { fusion, head, target, taps, draftVocabulary } = config;
+  const { fusion, head, target, taps, draftVocabulary, normedResidual, qkvBias } = config;
   return {
     architectures: [fusion === "taps" ? "LlamaForCausalLMEagle3" : "LlamaForCausalLM"],
     model_type: "llama",
@@ -189,7 +211,9 @@ export function draftConfigJson(config: DraftConfig): Json {
     num_key_value_heads: config.kvHeads,
     head_dim: config.headSize,
     vocab_size: config.vocabulary,
+    ...(qkvBias && { qkv_bias: true }),
     ...(draftVocabulary !== undefined && { draft_vocab_size: draftVocabulary }),
+    ...(normedResidual && { norm_before_residual: true }),
     max_position_embeddings: config.positions,
     rms_norm_eps: config.epsilon,
     rope_theta: config.ropeTheta,

@@ -3,17 +3,7 @@
  * over nodes, and its decoding Program. Parts switched off give the baselines. Equations: paper sections
  * 3.2 to 3.3. Training passes are built from the same functions in `lib/train/step.ts`.
  */
-import {
-  add,
-  concat,
-  gather,
-  input,
-  mul,
-  reshape,
-  sliceAxis,
-  takeAlong,
-  topK,
-} from "../graph/ops.ts";
+import { add, concat, gather, input, mul, sliceAxis, takeAlong, topK } from "../graph/ops.ts";
 import { logSoftmax, rmsNorm, silu } from "../graph/composites.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
@@ -22,11 +12,12 @@ import { DRAFT_TOKENS, eagle3Shapes, enterEagle3, joinTaps, leaveEagle3 } from "
 import {
   cachedAttention,
   type Project,
+  rowsByIds,
   type RowsShape,
   tokenInputs,
   weightInputs,
 } from "./llama.ts";
-import { quantBlock } from "./quantize.ts";
+import type { Stored } from "./quantize.ts";
 
 /** What the draft's functions need: named vectors, and a way to multiply by named matrices. */
 export interface DraftParts {
@@ -39,7 +30,7 @@ const ATTENTION = "layers.0.self_attn.", MLP = "layers.0.mlp.", FUSION = "fc.";
 
 /** Trained parameters under their published names; the embedding is the target's and is not among them. */
 export function draftShapes(config: DraftConfig): Record<string, Shape> {
-  const { width: d, inner, heads, kvHeads, headSize: k, fusion, head } = config;
+  const { width: d, inner, heads, kvHeads, headSize: k, fusion, head, qkvBias } = config;
   if (fusion === "taps") return eagle3Shapes(config);
   return {
     [`${FUSION}fc.weight`]: [d, 2 * d],
@@ -58,6 +49,11 @@ export function draftShapes(config: DraftConfig): Record<string, Shape> {
     [`${ATTENTION}q_proj.weight`]: [heads * k, d],
     [`${ATTENTION}k_proj.weight`]: [kvHeads * k, d],
     [`${ATTENTION}v_proj.weight`]: [kvHeads * k, d],
+    ...(qkvBias && {
+      [`${ATTENTION}q_proj.bias`]: [heads * k],
+      [`${ATTENTION}k_proj.bias`]: [kvHeads * k],
+      [`${ATTENTION}v_proj.bias`]: [kvHeads * k],
+    }),
     [`${ATTENTION}o_proj.weight`]: [d, heads * k],
     [`${MLP}gate_proj.weight`]: [inner, d],
     [`${MLP}up_proj.weight`]: [inner, d],
@@ -98,12 +94,15 @@ export function fuse({ config, weight, project }: DraftParts, e: Node, f: Node):
 }
 
 /** Queries, keys and values of fused rows o [R,D]: [R, H K], [R, Hk K], [R, Hk K]. */
-export function projectAttention({ project }: DraftParts, o: Node): { q: Node; k: Node; v: Node } {
-  return {
-    q: project(o, `${ATTENTION}q_proj.weight`),
-    k: project(o, `${ATTENTION}k_proj.weight`),
-    v: project(o, `${ATTENTION}v_proj.weight`),
+export function projectAttention(
+  { config, weight, project }: DraftParts,
+  o: Node,
+): { q: Node; k: Node; v: Node } {
+  const through = (name: string) => {
+    const y = project(o, `${ATTENTION}${name}_proj.weight`);
+    return config.qkvBias ? add(y, weight(`${ATTENTION}${name}_proj.bias`)) : y;
   };
+  return { q: through("q"), k: through("k"), v: through("v") };
 }
 
 /** Residual of the attention: a = o + W_o context, [R,D]. */
@@ -160,8 +159,8 @@ export function leaveLayer(
 export interface DraftingOptions extends RowsShape {
   /** Children k taken of each row. */
   width: number;
-  /** Matrices in 8 bits: drafting is quicker, and losslessness does not depend on the draft. */
-  eightBit?: boolean;
+  /** How the weights are held that it will be compiled with, where not all of them in f32. */
+  stored?: Stored;
   /** What comes out: each row's k best tokens, or its logits, from which the host samples. */
   children?: "top" | "sampled";
   /** Only of each sequence's row at index `last` i32 [S] do outputs come: enough where rows are read, not expanded. */
@@ -182,20 +181,19 @@ export function featureWidth({ width, taps }: DraftConfig): number {
  * numbering, and `regress` [T,D]. Several sequences: as in `targetProgram`, with features [S T, ..].
  */
 export function draftProgram(config: DraftConfig, options: DraftingOptions): Program {
-  const { rows, width, sequences = 1, eightBit = false, reads = "draft", children = "top", only } =
-    options;
+  const { rows, width, sequences = 1, stored, only } = options;
+  const { reads = "draft", children = "top" } = options;
   const { width: d, vocabulary, draftVocabulary } = config, n = sequences * rows;
   const shapes: Record<string, Shape> = {
     "embed_tokens.weight": [vocabulary, d],
     "lm_head.weight": [vocabulary, d],
     ...draftShapes(config),
   };
-  const block = eightBit ? quantBlock(draftMatrices(config)) : 0;
-  const { weight, project } = weightInputs(shapes, { block });
+  const { weight, project } = weightInputs(shapes, { stored });
   const parts: DraftParts = { config, weight, project };
   const features = input("features", [n, reads === "target" ? featureWidth(config) : d]);
   const f = reads === "target" && config.fusion === "taps" ? joinTaps(parts, features) : features;
-  const e = reshape(gather(weight("embed_tokens.weight"), tokenInputs(options)), [n, d]);
+  const e = rowsByIds(weight("embed_tokens.weight"), tokenInputs(options));
   const { residual, q, k, v } = enterLayer(parts, e, f);
   const { attend, updates } = cachedAttention(config, options);
   const context = attend(concat([q, k, v], 1), 0);

@@ -38,15 +38,15 @@ export function eagle3Shapes(config: DraftConfig): Record<string, Shape> {
 export const joinTaps = ({ project }: DraftParts, tapped: Node): Node =>
   project(tapped, "fc.weight");
 
-/** Queries, keys and values from embeddings e and features g, both [R,D]; g is the residual. */
+/** Queries, keys and values from embeddings e and features g, both [R,D]; g is the residual, normalised or not. */
 export function enterEagle3({ config, weight, project }: DraftParts, e: Node, g: Node): Entered {
-  const { epsilon } = config;
-  const both = concat([
-    rmsNorm(e, weight(`${LAYER}input_layernorm.weight`), { epsilon }),
-    rmsNorm(g, weight(`${LAYER}hidden_norm.weight`), { epsilon }),
-  ], 1); // [R,2D]
+  const { epsilon, normedResidual } = config;
+  const normed = rmsNorm(g, weight(`${LAYER}hidden_norm.weight`), { epsilon });
+  const embedding = rmsNorm(e, weight(`${LAYER}input_layernorm.weight`), { epsilon });
+  const both = concat([embedding, normed], 1); // [R,2D]
   const through = (name: string) => project(both, `${ATTENTION}${name}_proj.weight`);
-  return { residual: g, q: through("q"), k: through("k"), v: through("v") };
+  const residual = normedResidual ? normed : g;
+  return { residual, q: through("q"), k: through("k"), v: through("v") };
 }
 
 /** The layer's result is fed back; its final norm goes to the LM head. */

@@ -7,6 +7,7 @@ import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { sameShape } from "../graph/node.ts";
 import { writeFileAtomic, writeFolderAtomic } from "../io/atomic.ts";
+import { modelFolder } from "../hub/model.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readTargetConfig } from "./config.ts";
 import { exportReadme, type OnnxNote } from "./export_readme.ts";
@@ -27,11 +28,13 @@ export interface SharedMatrices extends TargetIdentity {
 }
 
 /**
- * Reads a target folder's embedding and LM head, and nothing else of its weights.
+ * Reads a target's (folder or name) embedding and LM head, and nothing else of its weights.
  * @throws when a file is missing or damaged, or a matrix contradicts config.json.
  */
-export async function readShared(folder: string): Promise<SharedMatrices> {
-  const config = await readTargetConfig(folder), wanted = [config.vocabulary, config.width];
+export async function readShared(given: string): Promise<SharedMatrices> {
+  const folder = await modelFolder(given, { check: readTargetConfig }),
+    config = await readTargetConfig(folder);
+  const wanted = [config.vocabulary, config.width];
   using file = openCheckpoint(folder);
   const read = (name: string) => {
     const { shape } = file.info(name);

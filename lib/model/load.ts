@@ -5,8 +5,9 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Backend, Params, Tensor } from "../backend/backend.ts";
-import { type HostArray, sameShape, type Shape, sizeOf } from "../graph/node.ts";
+import type { Backend, Params } from "../backend/backend.ts";
+import { sameShape, type Shape } from "../graph/node.ts";
+import { modelFolder } from "../hub/model.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
 import { type TensorSource, type TensorToWrite, writeSafetensors } from "../io/safetensors.ts";
@@ -19,14 +20,17 @@ import {
   type TargetConfig,
 } from "./config.ts";
 import { draftMatrices, draftShapes } from "./draft.ts";
+import { readDraftTokens, vocabularyTables } from "./draft_vocabulary.ts";
 import { DRAFT_TOKENS } from "./eagle3.ts";
-import { dequantize, quantBlock, quantize } from "./quantize.ts";
-import { targetMatrices, targetShapes } from "./llama.ts";
+import { type Bits, packedShapes, quantize, wantedBlock } from "./quantize.ts";
+import { type LayerRange, targetMatrices, targetShapes } from "./llama.ts";
+import { checkShape, weightReader } from "./read_weights.ts";
+import { isPartOf, type LayerShare, splitLayers, type Stage } from "./stages.ts";
 
 /**
  * A target ready to be compiled: configuration, weights on the backend, identity.
  *
- * In 8 bits it is another target, with texts of its own; and that its speculative text is its plain text is not
+ * In 8 or 4 bits it is another target, with texts of its own; and that its speculative text is its plain text is not
  * promised, only near: a row alone, a chain and a tree are summed in different orders, and activations are rounded
  * to 8 bits too, which makes more of a last bit (0.13 in a logit of the shipped target; chains of two rows or more,
  * however cut, gave the same bits). `tests/decode/eight_bit_test.ts`: where texts part, it is a near tie.
@@ -37,8 +41,10 @@ export interface Target {
   weights: Params;
   /** Hash of the weight files: features and drafts are tied to it. */
   identity: string;
-  /** Are the matrices in 8 bits? For decoding; features to train on come from f32. */
-  eightBit?: boolean;
+  /** Where the layers are split over several backends: all stages in order; `weights` are the last one's. */
+  stages?: readonly Stage[];
+  /** Of the matrices, 32 if absent. Fewer are for decoding; features to train on come from f32. */
+  bits?: Bits;
 }
 
 /** A draft ready to be compiled. */
@@ -48,44 +54,6 @@ export interface Draft {
   parameters: Record<string, Float32Array>;
   /** Target ids of the draft vocabulary, rising, if it has its own. */
   tokens?: Int32Array;
-}
-
-/** Published names of matrices that the target Program reads side by side. */
-const MERGED: Record<string, string[]> = {
-  "self_attn.qkv_proj": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-  "mlp.gate_up_proj": ["mlp.gate_proj", "mlp.up_proj"],
-  ".w13.": [".w1.", ".w3."],
-};
-
-/** The published matrices behind one of the Program's, top first, and the shape of each. */
-function sourcesOf(
-  name: string,
-  { shape, config }: { shape: Shape; config: TargetConfig },
-): [name: string, shape: Shape][] {
-  const merged = Object.keys(MERGED).find((m) => name.includes(m));
-  if (merged === undefined) return [[name, shape]];
-  const { heads, kvHeads, headSize: k, inner } = config;
-  const rows = merged.startsWith("self_attn")
-    ? [heads * k, kvHeads * k, kvHeads * k]
-    : [inner, inner];
-  return MERGED[merged].map((part, i) => [
-    name.replace(merged, part),
-    [rows[i], ...shape.slice(1)],
-  ]);
-}
-
-function checkShape(file: TensorSource, name: string, wanted: Shape): void {
-  const { shape } = file.info(name);
-  if (!sameShape(shape, wanted)) {
-    throw new Error(
-      `Cannot use ${file.path}: ${name} is [${shape}], config.json wants [${wanted}]`,
-    );
-  }
-}
-
-function readChecked(file: TensorSource, name: string, wanted: Shape): Float32Array {
-  checkShape(file, name, wanted);
-  return file.readFloat32(name);
 }
 
 /** What a draft must fit: which target it is, without its weights. */
@@ -106,17 +74,25 @@ export async function hashWeights(path: string): Promise<string> {
   return hash.digest("hex").slice(0, 16);
 }
 
-/** Puts a matrix [O, I] on a backend in 8 bits, as `NAME.packed` and `NAME.scales`. */
+/** Puts a matrix [O, I] on a backend in 8 or 4 bits, as `NAME.packed` and `NAME.scales`. */
 function placeQuantized(
   name: string,
   values: Float32Array,
-  { shape: [outer, inner], block, backend }: { shape: Shape; block: number; backend: Backend },
+  { shape, block, bits, backend }: {
+    shape: Shape;
+    block: number;
+    bits: 8 | 4;
+    backend: Backend;
+  },
 ): Params {
-  const { packed, scales } = quantize(values, block);
-  return {
-    [`${name}.packed`]: backend.tensor(packed, [outer, inner / block, block]),
-    [`${name}.scales`]: backend.tensor(scales, [outer, inner / block]),
-  };
+  const rounded = quantize(values, block, bits),
+    stored = packedShapes({ [name]: shape }, { bits, block });
+  return Object.fromEntries(
+    Object.entries(stored).map(([part, { shape }]) => [
+      part,
+      backend.tensor(part.endsWith(".packed") ? rounded.packed : rounded.scales, shape),
+    ]),
+  );
 }
 
 /**
@@ -127,22 +103,36 @@ function placeQuantized(
 export function placeTarget(
   config: TargetConfig,
   read: (name: string, shape: Shape) => Float32Array,
-  { backend, eightBit = false }: { backend: Backend; eightBit?: boolean },
+  { backend, bits = 32, readHalf, layers }: {
+    backend: Backend;
+    bits?: Bits;
+    /** Bits of a matrix or table as f16, where it is to be stored so. */
+    readHalf?: (name: string, shape: Shape) => Uint16Array | undefined;
+    /** Only what this stage needs. */
+    layers?: LayerRange;
+  },
 ): Params {
-  const weights: Params = {}, matrices = eightBit ? targetMatrices(config) : {};
-  const block = quantBlock(matrices), head = "lm_head.weight";
-  if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
-  let embedding: Float32Array | undefined;
-  for (const [name, shape] of Object.entries(targetShapes(config))) {
+  const weights: Params = {}, matrices = bits === 32 ? {} : targetMatrices(config);
+  const head = "lm_head.weight", fewer = bits === 32 ? 8 : bits;
+  const block = wantedBlock(matrices, { bits: fewer, what: "target" });
+  const round = (name: string, values: Float32Array, shape: Shape) =>
+    placeQuantized(name, values, { shape, block, bits: fewer, backend });
+  const embedding = "model.embed_tokens.weight", apart = bits !== 32 || readHalf !== undefined;
+  for (const [name, shape] of Object.entries(targetShapes(config, { apart }))) {
+    if (layers !== undefined && !isPartOf(layers, name, config)) continue;
+    const bits = shape.length === 2 && !(name in matrices) ? readHalf?.(name, shape) : undefined;
+    if (bits !== undefined) {
+      weights[name] = backend.tensor(bits, shape);
+      continue;
+    }
     const values = read(name, shape);
-    embedding ??= values; // the first one, and the tied head's
     if (name in matrices) {
-      Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
+      Object.assign(weights, round(name, values, shape));
     } else weights[name] = backend.tensor(values, shape);
   }
-  if (eightBit && config.tied) {
-    const values = embedding!;
-    Object.assign(weights, placeQuantized(head, values, { shape: matrices[head], block, backend }));
+  const last = layers === undefined || layers.to === config.layers;
+  if (bits !== 32 && config.tied && last) {
+    Object.assign(weights, round(head, read(embedding, matrices[head]), matrices[head]));
   }
   return weights;
 }
@@ -157,41 +147,35 @@ async function readUsedConfig(folder: string, context: number = CONTEXT): Promis
 }
 
 /**
- * Loads a target folder onto a backend, its matrices in 8 bits if asked; {@link Target} says what that costs. At most
- * `context` positions are used: prompt and reply together, since caches are made for all of them.
+ * Loads a target, a folder or `ORG/NAME[@REVISION]` of the hub, onto a backend, its matrices in 8 or 4 bits if asked;
+ * {@link Target} says what that costs. At most `context` positions are used: prompt and reply together, since caches
+ * are made for all of them. Matrices that files hold in 16 bits stay so on a device (`half`; `bf16` becomes f16, which
+ * keeps more digits, but for values below 6e-5, of which it keeps steps of 6e-8).
  * @throws when a file is missing or damaged, the architecture is unknown, or weights contradict config.json.
  */
 export async function loadTarget(
-  folder: string,
-  { backend, eightBit = false, context }: {
+  given: string,
+  { backend, bits = 32, half, context, before = [] }: {
     backend: Backend;
-    eightBit?: boolean;
+    bits?: Bits;
+    /** By default on backends whose memory the host does not see. */
+    half?: boolean;
     context?: number;
+    /** Other backends that take so many layers each before `backend` takes the rest, and the head. */
+    before?: readonly LayerShare[];
   },
 ): Promise<Target> {
+  const folder = await modelFolder(given, { check: readTargetConfig });
   const config = await readUsedConfig(folder, context);
   using file = openCheckpoint(folder);
-  const read = (name: string, shape: Shape) => {
-    const parts = sourcesOf(name, { shape, config }).map(([n, wanted]) =>
-      readChecked(file, n, wanted)
-    );
-    if (parts.length === 1) return parts[0];
-    const data = new Float32Array(sizeOf(shape));
-    let at = 0;
-    for (const p of parts) {
-      data.set(p, at);
-      at += p.length;
-    }
-    return data;
-  };
-  const weights = placeTarget(config, read, { backend, eightBit });
-  return { folder, config, weights, eightBit, identity: await hashWeights(file.path) };
-}
-
-/** @throws where a device holds the values. */
-function onHost(tensor: Tensor, name: string): HostArray {
-  if (tensor.host !== undefined) return tensor.host;
-  throw new Error(`Cannot convert ${name}: a device holds it; wanted 32 bits there, or the CPU`);
+  const { read, readHalf } = weightReader(file, config);
+  const stages = splitLayers(config, { before, last: backend }).map((stage): Stage => {
+    const { backend } = stage, short = half ?? !backend.hostVisible;
+    const how = { backend, bits, layers: stage, ...(short && { readHalf }) };
+    return { ...stage, weights: placeTarget(config, read, how) };
+  });
+  const { weights } = stages[stages.length - 1], identity = await hashWeights(file.path);
+  return { folder, config, weights, bits, identity, ...(stages.length > 1 && { stages }) };
 }
 
 /** What training reads of a target: embedding and LM head are enough among its weights. */
@@ -210,10 +194,11 @@ export const frozenType = ({ weights }: Pick<Target, "weights">): FrozenType =>
  * @throws as {@link loadTarget} does, and when a value is too large for f16.
  */
 export async function loadFrozen(
-  folder: string,
+  given: string,
   { backend, half = false }: { backend: Backend; half?: boolean },
 ): Promise<FrozenTarget> {
-  const config = await readUsedConfig(folder), weights: Params = {};
+  const folder = await modelFolder(given, { check: readTargetConfig }), weights: Params = {};
+  const config = await readUsedConfig(folder);
   using file = openCheckpoint(folder);
   const names = ["model.embed_tokens.weight", ...config.tied ? [] : ["lm_head.weight"]];
   for (const name of names) {
@@ -224,31 +209,27 @@ export async function loadFrozen(
   return { folder, config, weights, identity: await hashWeights(file.path) };
 }
 
-/** The embedding and LM head of a target, which its draft shares; a head that is there in 8 bits only is unpacked. */
-export function sharedHead(
-  { config, weights }: Pick<Target, "config" | "weights">,
-  { backend }: { backend: Backend },
-): Params {
+/** The embedding and LM head of a target, which its draft shares; a head in fewer bits as it is there. */
+export function sharedHead({ config, weights }: Pick<Target, "config" | "weights">): Params {
   const embedding = weights["model.embed_tokens.weight"], name = "lm_head.weight";
-  const head = config.tied ? embedding : weights[name] ?? backend.tensor(
-    dequantize({
-      packed: onHost(weights[`${name}.packed`], name) as Uint8Array,
-      scales: onHost(weights[`${name}.scales`], name) as Float32Array,
-    }),
-    [config.vocabulary, config.width],
-  );
-  return { "embed_tokens.weight": embedding, [name]: head };
+  const parts = [name, `${name}.packed`, `${name}.scales`].filter((part) => part in weights);
+  const head = config.tied && parts.length === 0
+    ? { [name]: embedding }
+    : Object.fromEntries(parts.map((part) => [part, weights[part]]));
+  return { "embed_tokens.weight": embedding, ...head };
 }
 
 /**
- * Reads a draft folder: `config.json` and `model.safetensors`, or `pytorch_model.bin` as the authors publish it.
+ * Reads a draft, a folder or `ORG/NAME[@REVISION]` of the hub: `config.json` and `model.safetensors`, or `pytorch_model.bin` as the authors publish it.
  * @throws when files are missing or damaged, sizes disagree, or it was trained for another target.
  */
 export async function readDraft(
-  folder: string,
+  given: string,
   { target }: { target?: TargetIdentity } = {},
 ): Promise<Draft> {
-  const settings = join(folder, "config.json");
+  const settingsOf = (folder: string) => join(folder, "config.json");
+  const check = (folder: string) => readDraftConfig(settingsOf(folder));
+  const folder = await modelFolder(given, { check }), settings = settingsOf(folder);
   if (!existsSync(settings)) {
     throw new Error(`Cannot read a draft from ${folder}: it has no config.json`);
   }
@@ -257,26 +238,36 @@ export async function readDraft(
   const { path } = file;
   const parameters: Record<string, Float32Array> = {};
   for (const [name, shape] of Object.entries(draftShapes(config))) {
+    if (!file.has(name)) {
+      const hint = `deno task doctor ${folder} tells what it is, and converts other formats`;
+      throw new Error(`Cannot use ${path}: it has no tensor ${name}; ${hint}`);
+    }
     const found = file.info(name).shape;
     if (!sameShape(found, shape)) {
       throw new Error(`Cannot use ${path}: ${name} is [${found}], config.json wants [${shape}]`);
     }
     parameters[name] = file.readFloat32(name);
   }
+  checkAttention(file, config);
   if (target !== undefined) checkFits(folder, config, target);
-  if (config.draftVocabulary === undefined) return { config, parameters };
-  // Published as offsets: target id = draft id + d2t[draft id].
-  const tokens = file.readInt("d2t").map((offset, id) => id + offset);
-  if (
-    tokens.length !== config.draftVocabulary ||
-    tokens.some((t, i) => t < 0 || t >= config.vocabulary || (i > 0 && t <= tokens[i - 1]))
-  ) {
-    throw new Error(
-      `Cannot use ${path}: d2t names ${tokens.length} tokens up to ${tokens.at(-1)}, wanted ` +
-        `${config.draftVocabulary} different ones of ${config.vocabulary}, rising`,
-    );
-  }
-  return { config, parameters, tokens };
+  const { vocabulary, draftVocabulary } = config;
+  if (draftVocabulary === undefined) return { config, parameters };
+  return { config, parameters, tokens: readDraftTokens(file, { vocabulary, draftVocabulary }) };
+}
+
+/**
+ * @throws when a file holds more of attention than its configuration speaks of (biases, norms of queries and keys): left
+ * out, the draft would be another.
+ */
+function checkAttention({ path, names }: TensorSource, config: DraftConfig): void {
+  const known = draftShapes(config);
+  // Tables of angles, which some files hold, are made here.
+  const found = names.find((n) => /\.self_attn\./.test(n) && !(n in known) && !/rotary/.test(n));
+  if (found === undefined) return;
+  const wanted = found.endsWith("_proj.bias")
+    ? "config.json wants qkv_bias true"
+    : "a draft has none";
+  throw new Error(`Cannot use ${path}: it holds ${found}, ${wanted}`);
 }
 
 /** @throws when a draft does not fit a target, or was trained for another. */
@@ -301,23 +292,26 @@ export function checkFits(
   }
 }
 
-/** Puts a draft's weights on a backend, matrices in 8 bits if asked, together with the shared head. */
+/**
+ * Puts a draft's weights on a backend, matrices in 8 or 4 bits if asked, together with the shared head; that one is
+ * rounded too where the host sees it.
+ */
 export function placeDraft(
   { config, parameters, tokens }: Draft,
-  { backend, target, eightBit = false }: { backend: Backend; target: Target; eightBit?: boolean },
+  { backend, target, bits = 32 }: { backend: Backend; target: Target; bits?: Bits },
 ): Params {
-  const weights = sharedHead(target, { backend });
+  const weights = sharedHead(target), matrices = bits === 32 ? {} : draftMatrices(config);
+  const fewer = bits === 32 ? 8 : bits,
+    block = wantedBlock(matrices, { bits: fewer, what: "draft" });
   if (tokens !== undefined) weights[DRAFT_TOKENS] = backend.tensor(tokens, [tokens.length]);
   for (const [name, shape] of Object.entries(draftShapes(config))) {
-    if (!eightBit || shape.length === 1) weights[name] = backend.tensor(parameters[name], shape);
+    if (!(name in matrices)) weights[name] = backend.tensor(parameters[name], shape);
   }
-  if (!eightBit) return weights;
-  const matrices = draftMatrices(config), block = quantBlock(matrices);
-  if (block === 0) throw new Error(`Cannot quantise a draft whose rows are not multiples of 16`);
   for (const [name, shape] of Object.entries(matrices)) {
-    const values = parameters[name] ?? onHost(weights[name], name) as Float32Array;
-    delete weights[name]; // the head in f32: nothing reads it now
-    Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
+    const values = parameters[name] ?? weights[name]?.host;
+    if (!(values instanceof Float32Array)) continue; // the head: rounded already, or a device's
+    delete weights[name]; // in f32: nothing reads it now
+    Object.assign(weights, placeQuantized(name, values, { shape, block, bits: fewer, backend }));
   }
   return weights;
 }
@@ -340,16 +334,7 @@ export async function writeDraft(
   for (const [name, shape] of Object.entries(draftShapes(config))) {
     tensors[name] = { shape, data: parameters[name], dtype };
   }
-  if (tokens !== undefined) {
-    const known = new Uint8Array(config.vocabulary);
-    tokens.forEach((t) => known[t] = 1);
-    tensors.d2t = {
-      shape: [tokens.length],
-      data: BigInt64Array.from(tokens, (t, i) => BigInt(t - i)),
-      dtype: "I64",
-    };
-    tensors.t2d = { shape: [known.length], data: known, dtype: "BOOL" };
-  }
+  if (tokens !== undefined) Object.assign(tensors, vocabularyTables(tokens, config.vocabulary));
   await writeSafetensors(join(folder, "model.safetensors"), tensors);
   const json = JSON.stringify(draftConfigJson(config), null, 2);
   await writeFileAtomic(join(folder, "config.json"), `${json}\n`);

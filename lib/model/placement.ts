@@ -4,6 +4,7 @@
  * Used by `lib/decode/target.ts`, `lib/decode/draft.ts` and data generation.
  */
 import { type Backend, type Params, type Tensor, zeros } from "../backend/backend.ts";
+import { HIDDEN } from "../graph/composites.ts";
 import { cacheShapes, sequenceNames } from "./llama.ts";
 
 /** Caches of one sequence: tensors by name, and how many rows are in use. */
@@ -45,14 +46,15 @@ export class Cache implements Disposable {
   }
 }
 
-/** Empty caches for a decoder of `layers` layers. */
+/** Empty caches for a decoder of `layers` layers, or for those of them from `from` on. */
 export function newCache(
   backend: Backend,
   config: { kvHeads: number; headSize: number },
-  { capacity, layers }: { capacity: number; layers: number },
+  { capacity, layers, from = 0 }: { capacity: number; layers: number; from?: number },
 ): Cache {
   return new Cache(Object.fromEntries(
     Object.entries(cacheShapes(config, { capacity, layers }))
+      .filter(([name]) => Number(name.split(".")[1]) >= from)
       .map(([name, shape]) => [name, zeros(backend, shape)]),
   ));
 }
@@ -82,9 +84,6 @@ export function newBatchCache(
   }
   return { tensors, slots: parts.map((part) => new Cache(part)) };
 }
-
-/** Added to a score that must not count: beyond any score, and still finite, so that no NaN can come of it. */
-export const HIDDEN = -3e38;
 
 /** The inputs of a Program of T rows, reused from run to run. */
 export class Rows implements Disposable {

@@ -5,6 +5,7 @@
  */
 import { adamw, expand, rmsNorm, silu, treeAttention } from "../../lib/graph/composites.ts";
 import { gradients } from "../../lib/graph/gradients.ts";
+import { keepRows } from "../../lib/graph/keep_rows.ts";
 import type { HostArray, Node, Shape } from "../../lib/graph/node.ts";
 import * as ops from "../../lib/graph/ops.ts";
 import { type Program, program } from "../../lib/graph/program.ts";
@@ -115,25 +116,32 @@ interface Attention {
   old?: boolean;
   /** Run the expansion instead of the node. */
   expanded?: boolean;
+  /** One bias for all sequences, or as many as there are. */
+  biases?: number;
 }
 
 function attention(
-  { t, capacity, k, heads, kvHeads, lengths, old = false, expanded = false }: Attention,
+  { t, capacity, k, heads, kvHeads, lengths, old = false, expanded = false, biases = 1 }: Attention,
 ): Scenario {
   const b = lengths.length, cache = [b, kvHeads, capacity, k], table = [128, k / 2];
   const shapes = {
     qkv: [b, t, (heads + 2 * kvHeads) * k],
     keys: cache,
     values: cache,
-    bias: [1, 1, t, capacity],
+    bias: [biases, 1, t, capacity],
   };
   // Depths and a tree mask: row i may see the cache and those of rows 0..i whose number divides its own.
-  const bias = new Float32Array(t * capacity), depths = integers([t], "depths", { below: t });
+  const bias = new Float32Array(biases * t * capacity),
+    depths = integers([t], "depths", { below: t });
   for (let i = 0; i < t; i++) {
     for (let c = 0; c < capacity; c++) {
       const row = c - lengths[0], hidden = row >= 0 && (row > i || (i + 1) % (row + 1) !== 0);
       bias[i * capacity + c] = hidden ? -1e9 : 0;
     }
+  }
+  // Those of other sequences hide their first rows.
+  for (let s = 1; s < biases; s++) {
+    for (let i = 0; i < t; i++) bias.fill(-1e9, (s * t + i) * capacity, (s * t + i) * capacity + s);
   }
   const angles = Float32Array.from({ length: 128 * k / 2 }, (_, i) => {
     return Math.floor(i / (k / 2)) * 100 ** -((i % (k / 2)) / k);
@@ -200,12 +208,46 @@ const attentionScenarios: Record<string, Scenario> = {
     ...{ ...one, t: 1 },
     ...{ lengths: [9, 0, 61, 64] },
   }),
+  "treeAttention: a bias for each sequence": attention({
+    ...{ ...one, t: 1 },
+    ...{ lengths: [9, 17, 61], biases: 3 },
+  }),
+  "treeAttention: a bias for each sequence, rows": attention({
+    ...{ ...one, t: 3 },
+    ...{ lengths: [9, 17, 61], biases: 3 },
+  }),
   "treeAttention: old keys wanted too": attention({ ...one, t: 3, lengths: [9], old: true }),
   "treeAttention expanded": attention({ ...one, t: 17, lengths: [7], expanded: true }),
   "treeAttention expanded, different lengths": attention({
     ...{ ...one, t: 3, expanded: true },
     ...{ lengths: [9, 0, 61] },
   }),
+};
+
+/** A cache whose accepted rows move together, twice in a run; `old` asks for what it was before. */
+function keptRows({ old = false, from }: { old?: boolean; from: number }): Scenario {
+  const shape: Shape = [2, 3, 20, 8];
+  return {
+    data: {
+      cache: random(shape, "cache"),
+      from: Int32Array.of(from),
+      offsets: Int32Array.of(0, 2, 5, 3),
+    },
+    build: () => {
+      const cache = ops.input("cache", shape), at = ops.input("from", [1], "i32");
+      const offsets = ops.input("offsets", [4], "i32");
+      const once = keepRows(cache, { from: at, offsets });
+      const twice = keepRows(once, { from: ops.add(at, 1), offsets });
+      const late = ops.sum(ops.mul(old ? cache : twice, once), [3]);
+      return program(old ? { late } : {}, { updates: { cache: twice } });
+    },
+  };
+}
+
+const keepScenarios: Record<string, Scenario> = {
+  "keepRows: where they lie": keptRows({ from: 5 }),
+  "keepRows: up to the end": keptRows({ from: 13 }),
+  "keepRows: the old cache wanted too": keptRows({ from: 5, old: true }),
 };
 
 /** A small network, its gradients and AdamW as one Program: `clip` and weight decay on. */
@@ -249,5 +291,6 @@ function training(shapes: Record<string, Shape>, rows: number): Scenario {
 export const scenarios: Record<string, Scenario> = {
   ...updateScenarios,
   ...attentionScenarios,
+  ...keepScenarios,
   "training steps with adamw": training({ norm: [17], up: [17, 63], down: [63, 17] }, 15),
 };

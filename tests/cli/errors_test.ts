@@ -116,6 +116,26 @@ Deno.test("a missing draft, and one made for another target, are named", async (
   });
 });
 
+Deno.test("rounds on the device with what needs the host are refused", async () => {
+  await inFolder(async (folder) => {
+    await randomDraft(folder);
+    const args = ["--rounds", "device", "--draft", "draft"];
+    for (
+      const [more, obstacle] of [
+        [["--method", "lookup"], "--method lookup"],
+        [["--tree", "static:eagle1"], "a tree that is not dynamic and of fixed size"],
+        [["--tree", "8/3/2", "--temperature", "1", "--top-p", "0.9"], "--top-p without --top-k"],
+      ] as const
+    ) {
+      await refuses(folder, {
+        task: "eval",
+        args: [...args, ...more],
+        error: new RegExp(`Cannot run rounds on the device with ${obstacle}.*wanted --rounds host`),
+      });
+    }
+  });
+});
+
 Deno.test("an empty question file, and one with a question that is too long, are named", async () => {
   await inFolder(async (folder) => {
     const write = (text: string) => Deno.writeTextFile(join(folder, "file.jsonl"), text);

@@ -14,12 +14,13 @@ export const TARGET = join(ROOT, "data/target");
 /** Runs a task in `folder` to its end. */
 export async function runTask(
   folder: string,
-  { task, args }: { task: string; args: string[] },
+  { task, args, env }: { task: string; args: string[]; env?: Record<string, string> },
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const run = ["run", "-A", "--quiet", "--config", join(ROOT, "deno.json")];
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [...run, join(ROOT, "lib/cli", `${task}.ts`), ...args],
     cwd: folder,
+    env,
     stdin: "null",
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

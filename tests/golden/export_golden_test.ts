@@ -1,11 +1,11 @@
 /**
  * Exported drafts against an implementation in PyTorch, written from the equations alone (`make/export.py`), which
  * read the same files: outputs of the draft in training and in decoding, as a Program and as an ONNX file, and
- * the gradient of FSPAD's training step.
+ * the gradient of a training step. One is a draft for Qwen 2, with biases, as others write it (`make/qwen2_draft.py`).
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { Backend, Params } from "../../lib/backend/backend.ts";
+import { type Backend, type Params, readAll } from "../../lib/backend/backend.ts";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import { embedModel } from "../../lib/backend/onnx/export.ts";
 import { referenceBackend } from "../../lib/backend/reference.ts";
@@ -19,10 +19,12 @@ import { readDraft } from "../../lib/model/load.ts";
 import { batchInputs } from "../../lib/train/passes.ts";
 import { DEFAULT_RECIPE } from "../../lib/train/recipe.ts";
 import { inputParts, passesOf, totalLoss } from "../../lib/train/step.ts";
+import { testOnWebGpu } from "../adapter.ts";
 import { openExported } from "../backend/onnx/exported_models.ts";
 import { relative } from "./sets.ts";
 
-const OWN = join(import.meta.dirname!, "own"), NAMES = ["export-griffin", "export-fspad"] as const;
+const OWN = join(import.meta.dirname!, "own");
+const NAMES = ["export-griffin", "export-fspad", "qwen2-draft"] as const;
 type Name = typeof NAMES[number];
 /** Largest error relative to the largest value. */
 const TOLERANCE = 1e-4;
@@ -82,11 +84,12 @@ async function trainingPass(
   for (const name of Object.keys(whole.inputs)) inputs[name] = backend.tensor(...given[name]);
   using run = await backend.compile(whole);
   const found = await run.run(inputs);
-  return Object.fromEntries(Object.entries(found).map(([n, t]) => [n, t.host!.slice()]));
+  const values = await readAll(found);
+  return Object.fromEntries(Object.entries(values).map(([n, data]) => [n, data.slice()]));
 }
 
 for (const name of NAMES) {
-  Deno.test(`${name}: outputs${name === "export-fspad" ? " and gradient" : ""} of a pass`, async () => {
+  Deno.test(`${name}: outputs${name === "export-griffin" ? "" : " and gradient"} of a pass`, async () => {
     const set = await golden(name);
     assert.deepEqual(
       disagreements(await trainingPass(set, { backend: referenceBackend() }), set.wanted),
@@ -94,7 +97,8 @@ for (const name of NAMES) {
     );
     using backend = await openOnnxBackend({ threads: 1 });
     const found = await trainingPass(set, { backend });
-    assert.equal(Object.keys(found).length, name === "export-fspad" ? 4 + 13 : 2);
+    const trained = Object.keys(draftShapes(set.draft.config)).length;
+    assert.equal(Object.keys(found).length, name === "export-griffin" ? 2 : 4 + trained);
     assert.deepEqual(disagreements(found, set.wanted), []);
   });
 
@@ -143,6 +147,13 @@ for (const name of NAMES) {
     });
   }
 }
+
+testOnWebGpu("qwen2-draft: outputs of a pass", async (backend) => {
+  const set = await golden("qwen2-draft"), { feature_loss: _, ...wanted } = set.wanted;
+  const found = await trainingPass({ ...set, wanted }, { backend });
+  assert.deepEqual(Object.keys(found), ["predict", "regress"]);
+  assert.deepEqual(disagreements(found, wanted), []);
+});
 
 Deno.test("export-griffin: its names are those of the authors' own module", () => {
   using ours = openSafetensors(join(OWN, "export-griffin", "model.safetensors"));

@@ -29,9 +29,13 @@ Deno.test("every type, views and shared storage read as PyTorch sees them", () =
 });
 
 Deno.test("drafts and sharded targets load as they are published", async () => {
-  const found = await readDraft(join(ROOM, "draft"));
-  const wanted = await readDraft(join(OWN, "export-griffin"));
-  assert.deepEqual(found.parameters, wanted.parameters);
+  for (
+    const [binary, safetensors] of [["draft", "export-griffin"], ["qwen2-draft", "qwen2-draft"]]
+  ) {
+    const found = await readDraft(join(ROOM, binary));
+    const wanted = await readDraft(join(OWN, safetensors));
+    assert.deepEqual(found.parameters, wanted.parameters);
+  }
   using backend = await openOnnxBackend();
   const target = await loadTarget(join(ROOM, "target"), { backend });
   const safe = await loadTarget(join(OWN, "families/llama-3"), { backend });

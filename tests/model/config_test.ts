@@ -97,8 +97,17 @@ Deno.test("a family's traits, scaled angles and a window are read", async () => 
   });
   assert.deepEqual([config.qkvBias, config.outBias, config.mlpBias], [true, true, undefined]);
   const mistral = { ...LLAMA, architectures: ["MistralForCausalLM"], sliding_window: 256 };
-  const { family, positions } = await read(mistral);
-  assert.deepEqual([family, positions], ["mistral", 256]);
+  const { family, positions, window } = await read(mistral);
+  assert.deepEqual([family, positions], ["mistral", 512]);
+  assert.deepEqual(window, { size: 256, layers: [0, 1, 2] });
+});
+
+Deno.test("positions end where angles would follow the length of a forward", async () => {
+  const long = { short_factor: Array(8).fill(1), long_factor: Array(8).fill(2) };
+  const rope_scaling = { type: "longrope", ...long, original_max_position_embeddings: 256 };
+  assert.equal((await read({ ...LLAMA, rope_scaling })).positions, 256);
+  const dynamic = { type: "dynamic", factor: 2 };
+  assert.equal((await read({ ...LLAMA, rope_scaling: dynamic })).positions, 512);
 });
 
 Deno.test("scaled angles survive being written and read as a draft's", async () => {
@@ -132,8 +141,8 @@ const REFUSED: [name: string, changes: unknown, message: RegExp][] = [
   ],
   [
     "rotary positions scaled in a way that is not known",
-    { rope_scaling: { rope_type: "yarn", factor: 8 } },
-    /rope scaling is yarn, wanted default, linear or llama3/,
+    { rope_scaling: { rope_type: "mrope", factor: 8 } },
+    /rope scaling is mrope, wanted default, linear, llama3/,
   ],
   [
     "rotary positions scaled in a way that is not given",
@@ -199,17 +208,46 @@ Deno.test("unknown parts of a draft are refused", async () => {
   );
 });
 
+Deno.test("a draft with other biases is refused", async () => {
+  for (const key of ["attention_bias", "mlp_bias"]) {
+    await assert.rejects(
+      readAsDraft({ ...LLAMA, [key]: true }),
+      new RegExp(`${key} is true, wanted none`),
+    );
+  }
+});
+
+Deno.test("a draft has its target's biases, if not EAGLE-3's; a file says so by qkv_bias", async () => {
+  const biased = { ...await read(LLAMA), qkvBias: true };
+  assert.equal(draftSizes(biased, { fusion: "tgf" }).qkvBias, true);
+  assert.ok(!("qkvBias" in draftSizes(biased, { fusion: "taps" })));
+  const config = await readAsDraft({ ...LLAMA, qkv_bias: true });
+  assert.equal(config.qkvBias, true);
+  assert.equal(draftConfigJson(config).qkv_bias, true);
+  assert.ok(!("qkv_bias" in draftConfigJson(await readAsDraft(LLAMA))));
+  const taps = { griffin: { fusion: "taps", head: "single", taps: [1] }, draft_vocab_size: 4 };
+  await assert.rejects(
+    readAsDraft({ ...LLAMA, ...taps, qkv_bias: true }),
+    /fusion taps has no biases, wanted qkv_bias false/,
+  );
+});
+
 Deno.test("a draft takes over its target's sizes, scaled angles too, but not its inner width", async () => {
   const rope_scaling = { rope_type: "linear", factor: 4 };
   const { inner: _, ...sizes } = tinyDraftConfig();
   const target = await read({ ...LLAMA, rope_scaling });
   assert.deepEqual(
-    Object.keys(draftSizes(target)).sort(),
+    Object.keys(draftSizes(target, { fusion: "tgf" })).sort(),
     [
-      ...Object.keys(draftSizes(await read(LLAMA))),
+      ...Object.keys(draftSizes(await read(LLAMA), { fusion: "tgf" })),
       "ropeScaling",
     ].sort(),
   );
-  assert.deepEqual(draftSizes(target).ropeScaling, { type: "linear", factor: 4 });
-  for (const key of Object.keys(draftSizes(await read(LLAMA)))) assert.ok(key in sizes, key);
+  assert.deepEqual(draftSizes(target, { fusion: "tgf" }).ropeScaling, {
+    type: "linear",
+    factor: 4,
+  });
+  for (const key of Object.keys(draftSizes(await read(LLAMA), { fusion: "tgf" }))) {
+    assert.ok(key in sizes, key);
+  }
 });

@@ -54,9 +54,18 @@ Deno.test("a vocabulary that names a token twice, or none, is refused", () =>
       await writeSafetensors(path, { ...tensors, d2t });
       await assert.rejects(
         readDraft(folder),
-        /d2t names 14 tokens .* wanted 14 different ones of 24/,
+        /d2t has target token \d+ at \d+.*, wanted rising ones below 24/,
       );
     }
+  }));
+
+Deno.test("a residual that is normalised stays so in the files, under its published name", () =>
+  inFolder(async (folder) => {
+    const draft = tinyDraft({ ...CONFIG, normedResidual: true });
+    await writeDraft(folder, draft);
+    assert.deepEqual(await readDraft(folder), draft);
+    const json = JSON.parse(await Deno.readTextFile(join(folder, "config.json")));
+    assert.equal(json.norm_before_residual, true);
   }));
 
 Deno.test("greedy text is plain decoding's, whatever the draft vocabulary", async () => {
@@ -66,7 +75,7 @@ Deno.test("greedy text is plain decoding's, whatever the draft vocabulary", asyn
     const growth = dynamicGrowth({ depth: 3, width: 3, budget: 9 });
     const config = { ...CONFIG, draftVocabulary }, prompt = Int32Array.of(3, 1, 4, 1, 5);
     using decoder = new TargetDecoder(target, { backend, taps: config.taps });
-    const settings = { backend, target, growth, eightBit: false };
+    const settings = { backend, target, growth, bits: 32 as const };
     using drafter = new TreeDrafter(tinyDraft(config), settings);
     const plain = await record(generate(decoder, prompt, { maxTokens: 30 }));
     const fast = await record(speculate(decoder, prompt, { drafter, maxTokens: 30 }));
@@ -86,6 +95,10 @@ Deno.test("parts that do not go together are refused with the reason", () => {
     [{ taps: [0.5] }, /taps are \[0.5\]/],
     [{ draftVocabulary: 25 }, /draft_vocab_size is 25, wanted 1 to 24/],
     [{ draftVocabulary: undefined }, /draft_vocab_size is undefined/],
+    [
+      { fusion: "tgf", taps: undefined, draftVocabulary: undefined, normedResidual: true },
+      /fusion tgf reads/,
+    ],
     [{ fusion: "tgf" }, /fusion tgf reads the last layer/],
   ];
   for (const [changes, message] of refused) {

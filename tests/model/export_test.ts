@@ -34,13 +34,15 @@ async function temporary(): Promise<{ path: string; out: string } & AsyncDisposa
 
 const DESIGNS: [string, Partial<DraftConfig>][] = [
   ["GRIFFIN", { fusion: "tgf", head: "dual" }],
+  ["GRIFFIN", { fusion: "tgf", head: "dual", qkvBias: true }],
   ["FSPAD", { fusion: "fspad", head: "dual" }],
   ["EAGLE-2", { fusion: "linear", head: "single" }],
   ["EAGLE-3", { fusion: "taps", head: "single", taps: [0, 1], draftVocabulary: 10 }],
 ];
 
 for (const [name, changes] of DESIGNS) {
-  Deno.test(`${name}'s export holds its parameters, the embedding and nothing else`, async () => {
+  const biased = changes.qkvBias ? ", with biases," : "";
+  Deno.test(`${name}'s export${biased} holds its parameters, the embedding and nothing else`, async () => {
     await using folder = await temporary();
     const draft = tinyDraft(tinyDraftConfig(undefined, changes));
     await exportDraft(folder.out, { draft, shared: SHARED });

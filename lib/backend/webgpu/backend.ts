@@ -119,6 +119,7 @@ async function compile(
   function encode(inputs: Params): void {
     checkInputs(program, inputs, bound);
     memory.check("run");
+    memory.flushReads();
     const given = new Map<Slot, GPUBuffer>();
     for (const [name, slot] of lowered.inputs) {
       const tensor = deviceTensor(name, bound[name] ?? inputs[name], memory);

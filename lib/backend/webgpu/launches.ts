@@ -3,9 +3,14 @@
  * have a kernel of their own. A row decides which operands become memory first and declares the functions that the
  * kernel's page asks for. Every other composite runs as its expansion. Next on the walk: `plan.ts`.
  */
-import { type Node, type OpAttrs, type Shape, sizeOf } from "../../graph/node.ts";
+import { isOp, type Node, type OpAttrs, type Shape, sizeOf } from "../../graph/node.ts";
 import { reduceKernel } from "../../../kernels/fold.ts";
-import { adamwKernel, cacheRowsKernel, treeAttentionKernel } from "../../../kernels/in_place.ts";
+import {
+  adamwKernel,
+  cacheRowsKernel,
+  keepRowsKernel,
+  treeAttentionKernel,
+} from "../../../kernels/in_place.ts";
 import {
   argmaxKernel,
   crossEntropyKernel,
@@ -18,6 +23,7 @@ import {
 } from "../../../kernels/rows.ts";
 import { ELEMENTWISE_COMPOSITES } from "./elementwise.ts";
 import type { Lowering, LowerLimits } from "./lower.ts";
+import { claimsPacked, launchPacked } from "./packed_product.ts";
 import { launchProduct } from "./product.ts";
 import { attendStreams, attendStreamsBack, claimsStreams } from "./streams.ts";
 import { movement } from "./movement.ts";
@@ -154,9 +160,9 @@ function attend(n: Node<"treeAttention">, inputs: readonly Expression[], l: Lowe
   l.launch(treeAttentionKernel(sizes), (bindings) => [
     ...shared(bindings),
     functionOf("bias_at", bias, {
-      parameters: ["t", "c"],
+      parameters: ["b", "t", "c"],
       bindings,
-      index: () => ["0u", "0u", "t", "c"],
+      index: () => [bias.shape[0] === 1 ? "0u" : "b", "0u", "t", "c"],
     }),
     ...[["key_at", keys], ["value_at", values]].map(([name, slot]) =>
       `fn ${name}(i: u32) -> vec4f { return ${bindings.name(slot as Slot, { vectors: true })}[i]; }`
@@ -166,14 +172,36 @@ function attend(n: Node<"treeAttention">, inputs: readonly Expression[], l: Lowe
   return [context, keys, values];
 }
 
+function keep(
+  n: Node<"keepRows">,
+  [given, ...indices]: readonly Expression[],
+  l: Lowering,
+): Slot[] {
+  const [from, offsets] = indices.map((x) => l.inMemory(x, "keepRows"));
+  const cache = l.state(given, "cache"), [capacity, width] = n.shape.slice(-2);
+  const lead = sizeOf(n.shape) / capacity / width, [count] = offsets.shape;
+  l.launch(keepRowsKernel({ lead, capacity, width, count }), (bindings) => {
+    const name = bindings.name(cache, { writes: true });
+    return [
+      functionOf("from_at", from, { parameters: [], bindings, index: () => ["0u"] }),
+      flatFunction("offset_at", offsets, bindings),
+      `fn cache_get(p: u32) -> f32 { return ${name}[p]; }`,
+      `fn cache_put(p: u32, v: f32) { ${name}[p] = v; }`,
+    ];
+  });
+  return [cache];
+}
+
 type Launched = "matmul" | "reduce" | "scatterAdd" | "topK";
 type Native =
-  | ("softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAttention" | "adamw")
-  | ("rope" | "argmaxRows" | "sampleRows" | "streamAttention" | "streamAttentionGradient");
+  | ("softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAttention" | "keepRows" | "adamw")
+  | ("rope" | "quantizedMatmul" | "argmaxRows" | "sampleRows")
+  | ("streamAttention" | "streamAttentionGradient");
 
 /** Kernels by op. */
 export const launches: { [O in Launched | Native]: Launch<O> } = {
   matmul: (n, inputs, l) => launchProduct(n, inputs, { l }),
+  quantizedMatmul: (n, inputs, l) => launchPacked(n, inputs, { l }),
   reduce: fold,
   scatterAdd: (n, [ids, values], l) => {
     const count = sizeOf(ids.shape), width = sizeOf(n.shape.slice(1));
@@ -255,6 +283,7 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
     return [out];
   },
   treeAttention: attend,
+  keepRows: keep,
   streamAttention: attendStreams,
   streamAttentionGradient: attendStreamsBack,
   adamw: (n, [parameter, gradient, first, second, schedule], l) => {
@@ -282,6 +311,7 @@ export function claims(n: Node, limits: LowerLimits): boolean {
   if (n.op === "streamAttention" || n.op === "streamAttentionGradient") {
     return claimsStreams(n, limits);
   }
+  if (isOp(n, "quantizedMatmul")) return claimsPacked(n);
   if (n.op === "rope") return n.shape.at(-1)! % 8 === 0; // four pairs a thread
   if (n.op === "treeAttention") {
     return n.inputs[1].shape[3] % 4 === 0 && n.inputs[1].shape[3] <= 256;

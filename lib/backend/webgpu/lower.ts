@@ -20,6 +20,7 @@ import { type Kernel, shaderOf } from "../../../kernels/kernel.ts";
 import { elementwise } from "./elementwise.ts";
 import { claims, launches } from "./launches.ts";
 import { movement, repetition } from "./movement.ts";
+import { launchPacked } from "./packed_product.ts";
 import { launchProduct } from "./product.ts";
 import {
   Bindings,
@@ -193,6 +194,9 @@ function readers({ steps, results }: Flat, { outputs, updates }: Program): Map<s
   return counts;
 }
 
+/** Products whose kernels can add something before they write. */
+const PRODUCTS = { matmul: launchProduct, quantizedMatmul: launchPacked };
+
 /**
  * Products that are only ever added to something known by then, and the additions: the kernel adds before it writes,
  * which saves a sweep over memory (a residual after each block of a decoder).
@@ -207,9 +211,8 @@ function addends(flat: Flat, counts: Map<string, number>): Map<Node, { sum: Node
         fits = sameShape(product.shape, sum.shape) &&
           sameShape(other.shape, sum.shape);
       const before = at.get(sides[1 - i])! < at.get(product)!;
-      if (product.op !== "matmul" || !fits || !before || counts.get(`${product.id} 0`) !== 1) {
-        continue;
-      }
+      const only = counts.get(`${product.id} 0`) === 1;
+      if (!(product.op in PRODUCTS) || !fits || !before || !only) continue;
       found.set(product, { sum, other });
       break;
     }
@@ -262,7 +265,7 @@ export function lower(program: Program, limits: LowerLimits): Lowered {
     const inputs = n.inputs.map(valueOf), addition = added.get(n);
     if (addition !== undefined) {
       const options = { l, addend: valueOf(addition.other) };
-      const [slot] = launchProduct(n as Node<"matmul">, inputs, options);
+      const [slot] = PRODUCTS[n.op as keyof typeof PRODUCTS](n as never, inputs, options);
       values.set(addition.sum, [loadAll(slot)]);
       continue;
     }

@@ -2,7 +2,7 @@
  * In which order dispatches run, which states are changed where they lie, and which temporaries share memory. It
  * knows no device: sizes and order only. Next on the walk: `backend.ts`, which makes buffers of the plan.
  */
-import type { Dispatch, Lowered } from "./lower.ts";
+import type { Dispatch, Lowered, State } from "./lower.ts";
 import { bytesOf, type Slot } from "./writer.ts";
 
 /** All of one slot into another. */
@@ -63,19 +63,47 @@ function placeTemporaries(operations: readonly (Dispatch | Copy)[], kept: Readon
   return { places, blocks };
 }
 
+/** The states that lead from an input to its update, one after the other; empty where anything else is between. */
+function chainOf({ states }: Lowered, { input, update }: { input: Slot; update: Slot }): State[] {
+  const chain: State[] = [];
+  for (let slot = update; slot !== input;) {
+    const state = states.find((s) => s.slot === slot);
+    if (state === undefined) return [];
+    chain.unshift(state);
+    slot = state.from;
+  }
+  return chain;
+}
+
+/**
+ * States that are changed where the input of their update lies (a cache that one run extends several times): none
+ * may be wanted again once the next one is begun.
+ */
+function inPlace(lowered: Lowered, order: readonly Dispatch[]): Map<Slot, Slot> {
+  const { states, inputs, outputs, updates } = lowered, aliases = new Map<Slot, Slot>();
+  for (const [name, update] of Object.entries(updates)) {
+    const input = inputs.get(name)!, chain = chainOf(lowered, { input, update });
+    const given = Object.entries(updates).filter(([other]) => other !== name)
+      .map(([, value]) => value).concat(Object.values(outputs));
+    const free = chain.every(({ slot, from }) => {
+      const start = order.findIndex((o) => writesOf(o).includes(slot));
+      return states.filter((other) => other.from === from).length === 1 && !given.includes(from) &&
+        !order.some((o, i) => i >= start && readsOf(o).includes(from));
+    });
+    if (free) { for (const { slot } of chain) aliases.set(slot, input); }
+  }
+  return aliases;
+}
+
 /** Orders a lowered program and lays out its memory. */
 export function plan(lowered: Lowered): Plan {
   const { states, inputs, constants, outputs, updates } = lowered;
-  const order: (Dispatch | Copy)[] = inOrder(lowered), aliases = new Map<Slot, Slot>();
+  const dispatches = inOrder(lowered), aliases = inPlace(lowered, dispatches);
+  const order: (Dispatch | Copy)[] = [...dispatches];
   for (const { slot, from } of states) {
+    if (aliases.has(slot)) continue;
     const start = order.findIndex((o) => writesOf(o).includes(slot));
-    const home = Object.entries(updates).find(([name, value]) =>
-      value === slot && inputs.get(name) === from
-    );
-    const alone = states.filter((other) => other.from === from).length === 1;
-    const wanted = order.some((o, i) => i >= start && readsOf(o).includes(from));
-    if (home !== undefined && alone && !wanted) aliases.set(slot, from);
-    else order.splice(start, 0, { from, to: slot });
+    order.splice(start, 0, { from, to: slot });
   }
   for (const [name, value] of Object.entries(updates)) {
     const to = inputs.get(name)!;

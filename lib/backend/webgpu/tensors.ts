@@ -74,12 +74,17 @@ export class DeviceMemory {
     return found;
   }
 
-  /** Reads a tensor, together with all that are asked for before the current task ends. */
+  /** Reads a tensor, together with all that are asked for before the current task ends or the next run. */
   read(tensor: DeviceTensor): Promise<HostArray> {
     return new Promise((done, fail) => {
       this.#reads.push({ tensor, done, fail });
-      if (this.#reads.length === 1) queueMicrotask(() => this.#readAll());
+      if (this.#reads.length === 1) queueMicrotask(() => this.flushReads());
     });
+  }
+
+  /** Has what was asked for copied now: what is submitted later may overwrite it. */
+  flushReads(): void {
+    if (this.#reads.length > 0) void this.#readAll();
   }
 
   async #readAll(): Promise<void> {
@@ -163,7 +168,12 @@ export class DeviceTensor implements Tensor {
       ...{ lead: sizeOf(this.shape.slice(0, -2)), capacity, width, count: offsets.length },
     });
     const text = shaderOf(kernel, {
-      functions: [],
+      functions: [
+        "fn from_at() -> i32 { return moves[0]; }",
+        "fn offset_at(i: u32) -> i32 { return moves[i + 1u]; }",
+        "fn cache_get(p: u32) -> f32 { return cache[p]; }",
+        "fn cache_put(p: u32, v: f32) { cache[p] = v; }",
+      ],
       bindings: "@group(0) @binding(0) var<storage, read_write> cache: array<f32>;\n" +
         "@group(0) @binding(1) var<storage, read> moves: array<i32>;",
     });

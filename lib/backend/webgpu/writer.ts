@@ -35,7 +35,7 @@ export class Bindings {
   /** Was a slot named both as vectors and as elements? No shader can have it so. */
   mixed = false;
 
-  /** The shader's name of a slot; its elements are vectors of four if any use wants them so. */
+  /** The shader's name of a slot; its elements are vectors if any use wants them so: of four, or two words of bytes. */
   name(slot: Slot, { writes = false, vectors = false } = {}): string {
     let at = this.list.findIndex((b) => b.slot === slot);
     if (at < 0) at = this.list.push({ slot, writes, vectors }) - 1;
@@ -48,7 +48,9 @@ export class Bindings {
   /** Declarations of all that was named so far. */
   get text(): string {
     return this.list.map(({ slot, writes, vectors }, i) => {
-      const access = writes ? "read_write" : "read", type = vectors ? "vec4f" : STORED[slot.dtype];
+      const access = writes ? "read_write" : "read",
+        whole = slot.dtype === "u8" ? "vec2u" : "vec4f";
+      const type = vectors ? whole : STORED[slot.dtype];
       const text = `@group(0) @binding(${i}) var<storage, ${access}> b${i}: array<${type}>;`;
       return `${text} // ${slot.label} [${slot.shape}]`;
     }).join("\n");

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { lower } from "../../../lib/backend/webgpu/lower.ts";
 import { isCopy, plan } from "../../../lib/backend/webgpu/plan.ts";
 import { adamw, softmax } from "../../../lib/graph/composites.ts";
+import { keepRows } from "../../../lib/graph/keep_rows.ts";
 import type { Node } from "../../../lib/graph/node.ts";
 import * as ops from "../../../lib/graph/ops.ts";
 import { type Program, program } from "../../../lib/graph/program.ts";
@@ -40,6 +41,20 @@ Deno.test("states that change places go through memory of their own", () => {
   const a = ops.input("a", [4]), b = ops.input("b", [4]);
   const order = names(program({}, { updates: { a: b, b: a } }));
   assert.deepEqual(order, ["pointwise", "pointwise", "copy", "copy"]);
+});
+
+Deno.test("a state changed several times in a run stays in place, unless an old value is wanted", () => {
+  const cache = ops.input("cache", [8, 4]), from = ops.input("from", [1], "i32");
+  const offsets = ops.input("offsets", [2], "i32");
+  const once = keepRows(cache, { from, offsets });
+  const twice = keepRows(once, { from: ops.add(from, 1), offsets });
+  const { operations, aliases } = planOf(program({}, { updates: { cache: twice } }));
+  assert.equal(aliases.size, 2);
+  assert.equal(operations.filter(isCopy).length, 0);
+  const both = planOf(program({ both: ops.mul(once, twice) }, { updates: { cache: twice } }));
+  assert.ok(both.operations.some(isCopy), "the first value is read beside the second");
+  const early = planOf(program({ once }, { updates: { cache: twice } }));
+  assert.ok(!early.operations.some(isCopy), "the first value is given out before the second");
 });
 
 Deno.test("temporaries that do not live together share a block", () => {

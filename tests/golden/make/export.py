@@ -21,7 +21,8 @@ class Draft:
 
     def __init__(self, folder):
         c = json.loads((folder / "config.json").read_text())
-        self.fusion, self.dual = c["griffin"]["fusion"], c["griffin"]["head"] == "dual"
+        own = c.get("griffin", {})
+        self.fusion, self.dual = own.get("fusion", "tgf"), own.get("head", "dual") == "dual"
         self.d, self.k = c["hidden_size"], c["head_dim"]
         self.h, self.hk = c["num_attention_heads"], c["num_key_value_heads"]
         self.eps, self.theta, self.v = c["rms_norm_eps"], c["rope_theta"], c["vocab_size"]
@@ -56,7 +57,9 @@ class Draft:
 
     def attend(self, o):
         b, t, _ = o.shape
-        heads = lambda name, n: self.times(o, f"layers.0.self_attn.{name}_proj.weight").view(b, t, n, self.k).transpose(1, 2)
+        at = "layers.0.self_attn."
+        through = lambda name: self.times(o, f"{at}{name}_proj.weight") + self.w.get(f"{at}{name}_proj.bias", 0)
+        heads = lambda name, n: through(name).view(b, t, n, self.k).transpose(1, 2)
         q, k, v = self.rotate(heads("q", self.h)), self.rotate(heads("k", self.hk)), heads("v", self.hk)
         group = self.h // self.hk  # query head i reads key head i // group
         k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
@@ -112,5 +115,6 @@ def make(name, seed, train):
     print(path.name, path.stat().st_size, "bytes")
 
 
-make("export-griffin", 31, train=False)
-make("export-fspad", 32, train=True)
+if __name__ == "__main__":
+    make("export-griffin", 31, train=False)
+    make("export-fspad", 32, train=True)
