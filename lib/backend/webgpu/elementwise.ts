@@ -136,7 +136,8 @@ export const elementwise: {
   where: ({ shape, dtype }, xs) =>
     apply(xs, { shape, dtype, write: (c, x, y) => `select(${y}, ${x}, ${c})` }),
   cast: ({ attrs, shape, dtype }: Node<"cast"> & { attrs: OpAttrs["cast"] }, [x]) =>
-    apply([x], {
+    // f16 is read as f32 anyway; only its memory is not what f32 would be.
+    x.dtype === "f16" ? { ...x, dtype, whole: undefined } : apply([x], {
       ...{ shape, dtype, write: (text) => CAST[attrs.to](text, x.dtype) },
       writeFour: (text) => attrs.to === "f32" ? `vec4f(${text})` : `${text} != vec4f()`,
     }),

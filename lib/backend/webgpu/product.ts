@@ -26,9 +26,8 @@ export function settled(x: Expression, { l, few }: { l: Lowering; few: boolean }
 
 /** Can four neighbours along `axis` be read as one vector? */
 export function readsVectors({ x: { view, shape } }: Operand, axis: -1 | -2): boolean {
-  if (view === undefined || view.slot.dtype !== "f32" || sizeOf(view.slot.shape) % 4 !== 0) {
-    return false;
-  }
+  if (view === undefined || sizeOf(view.slot.shape) % 4 !== 0) return false;
+  if (view.slot.dtype !== "f32" && view.slot.dtype !== "f16") return false;
   const at = shape.length + axis;
   return view.strides[at] === 1 && shape[at] % 4 === 0 && view.offset % 4 === 0 &&
     view.strides.every((s, d) => d === at || s % 4 === 0);
@@ -49,10 +48,12 @@ export function vectorFunction({ name, x, inner, lead }: Operand, bindings: Bind
   const index = [...w.split("b", lead), ...(inner === -1 ? ["o", "k"] : ["k", "o"])];
   const at = index.reduce((sum, i, d) => w.plus(sum, w.times(i, strides[d])), `${offset}u`);
   const buffer = bindings.name(slot, { vectors: true });
+  const four = `${buffer}[(${at}) / 4u]`, half = slot.dtype === "f16";
   return [
     `fn ${name}_vector(b: u32, o: u32, k: u32) -> vec4f {`,
     ...w.lines.map((line) => `  ${line}`),
-    `  return ${buffer}[(${at}) / 4u];`,
+    ...(half ? [`  let p = ${four};`] : []),
+    `  return ${half ? "vec4f(unpack2x16float(p.x), unpack2x16float(p.y))" : four};`,
     "}",
   ].join("\n");
 }

@@ -35,7 +35,7 @@ export class Bindings {
   /** Was a slot named both as vectors and as elements? No shader can have it so. */
   mixed = false;
 
-  /** The shader's name of a slot; its elements are vectors if any use wants them so: of four, or two words of bytes. */
+  /** The shader's name of a slot; its elements are vectors if any use wants them so: of four, or of two packed words. */
   name(slot: Slot, { writes = false, vectors = false } = {}): string {
     let at = this.list.findIndex((b) => b.slot === slot);
     if (at < 0) at = this.list.push({ slot, writes, vectors }) - 1;
@@ -49,7 +49,7 @@ export class Bindings {
   get text(): string {
     return this.list.map(({ slot, writes, vectors }, i) => {
       const access = writes ? "read_write" : "read",
-        whole = slot.dtype === "u8" ? "vec2u" : "vec4f";
+        whole = IN_WORD[slot.dtype] > 1 ? "vec2u" : "vec4f";
       const type = vectors ? whole : STORED[slot.dtype];
       const text = `@group(0) @binding(${i}) var<storage, ${access}> b${i}: array<${type}>;`;
       return `${text} // ${slot.label} [${slot.shape}]`;
@@ -147,7 +147,7 @@ export interface Expression {
   four?(w: Writer, position: string): string;
   /** Set when this is all of a slot in its own order. */
   readonly whole?: Slot;
-  /** Set when this is memory seen through strides. */
+  /** Set when this is memory seen through strides; the slot may hold the values as f16. */
   readonly view?: View;
 }
 
