@@ -5,13 +5,12 @@
  */
 import { type Flat, flatten, type Part } from "../../graph/flatten.ts";
 import {
-  type DType,
   type HostArray,
   isOp,
   type Node,
   type OpName,
   sameShape,
-  type Shape,
+  showShape,
   sizeOf,
 } from "../../graph/node.ts";
 import type { Program } from "../../graph/program.ts";
@@ -21,6 +20,7 @@ import { elementwise } from "./elementwise.ts";
 import { claims, launches } from "./launches.ts";
 import { movement, repetition } from "./movement.ts";
 import { launchPacked } from "./packed_product.ts";
+import { expressParts, loadParts, rowsOfParts } from "./parts.ts";
 import { launchProduct } from "./product.ts";
 import {
   Bindings,
@@ -51,7 +51,8 @@ export interface State {
 export interface Lowered {
   readonly dispatches: readonly Dispatch[];
   readonly states: readonly State[];
-  readonly inputs: ReadonlyMap<string, Slot>;
+  /** The slots of each input: several where it is larger than one binding. */
+  readonly inputs: ReadonlyMap<string, readonly Slot[]>;
   readonly constants: ReadonlyMap<Slot, HostArray>;
   readonly outputs: Readonly<Record<string, Slot>>;
   readonly updates: Readonly<Record<string, Slot>>;
@@ -61,6 +62,8 @@ export interface Lowered {
 export interface LowerLimits {
   /** Slots that one shader can bind. */
   bindings: number;
+  /** Bytes of a slot, at most. Inputs beyond it lie in parts. */
+  bytes?: number;
   /** Composites that run as their expansions though they have a page: to compare. */
   expanded?: ReadonlySet<OpName>;
 }
@@ -97,18 +100,50 @@ export class Lowering {
   readonly dispatches: Dispatch[] = [];
   readonly states: State[] = [];
   readonly constants = new Map<Slot, HostArray>();
-  readonly inputs = new Map<string, Slot>();
+  readonly inputs = new Map<string, readonly Slot[]>();
   constructor(readonly limits: LowerLimits) {}
 
   /** Writes a dispatch: the functions it asks for are made by `declare`, over its bindings. */
   launch(kernel: Kernel, declare: (bindings: Bindings) => readonly string[]): void {
-    const bindings = new Bindings(), functions = declare(bindings);
+    const bindings = new Bindings(), functions = declare(bindings), { list } = bindings;
+    if (list.length > this.limits.bindings) {
+      const parts = [...this.inputs].find(([, slots]) =>
+        slots.length > 1 && list.some(({ slot }) => slots.includes(slot))
+      );
+      const why = parts ? `: input ${parts[0]} lies in ${parts[1].length} of them` : "";
+      throw new Error(
+        `Cannot launch ${kernel.name} with ${list.length} buffers, wanted ${this.limits.bindings} at most${why}`,
+      );
+    }
     this.dispatches.push({
       name: kernel.name,
       text: shaderOf(kernel, { bindings: bindings.text, functions }),
       bindings: bindings.list,
       groups: kernel.groups,
     });
+  }
+
+  /** An input, in parts where it is too large. @throws when such a one `changes`, or its rows are too large. */
+  input({ shape, dtype, attrs: { name } }: Node<"input">, { changes = false } = {}): Expression {
+    const { bytes = Infinity } = this.limits, rows = rowsOfParts({ shape, dtype }, bytes);
+    const slot: Slot = { shape, dtype, label: name };
+    if (rows.length === 1) {
+      this.inputs.set(name, [slot]);
+      return loadAll(slot);
+    }
+    if (changes || rows.length === 0) {
+      const found = `${showShape(shape)}: it has ${
+        bytesOf(slot)
+      } bytes, the adapter binds ${bytes}`;
+      throw new Error(
+        changes
+          ? `Cannot update ${name} ${found}, and only what stays as it is may lie in parts`
+          : `Cannot bind ${name} ${found}, less than its fewest rows`,
+      );
+    }
+    const slots = rows.map((n): Slot => ({ ...slot, shape: shape.with(0, n) }));
+    this.inputs.set(name, slots);
+    return loadParts(slots, slot);
   }
 
   /** Puts a value into memory, unless it is memory in its own order. */
@@ -228,6 +263,13 @@ const REPEATS: ReadonlySet<OpName> = new Set<OpName>([
 function express(n: Node, inputs: readonly Expression[], l: Lowering): Expression {
   const rule = { ...elementwise, ...movement }[n.op as keyof typeof movement];
   if (rule === undefined) throw new Error(`Cannot lower ${n.op} to WGSL: it has no rule`);
+  if (inputs.some((x) => x.ranges !== undefined)) {
+    return expressParts(n, inputs, {
+      rule: rule as never,
+      limits: l.limits,
+      inMemory: (x, label) => l.inMemory(x, label),
+    });
+  }
   if (isOp(n, "concat")) return l.concat(n, inputs);
   // A long chain that would be computed again for every repetition becomes memory first.
   const xs = inputs.map((x) =>
@@ -245,21 +287,20 @@ export function lower(program: Program, limits: LowerLimits): Lowered {
     const { step, index } = results.get(x)![0];
     return values.get(step)![index];
   };
-  const keep = (shape: Shape, dtype: DType, label: string, data?: HostArray) => {
-    const slot: Slot = { shape, dtype, label };
-    if (data !== undefined) l.constants.set(slot, data);
-    else l.inputs.set(label, slot);
-    return [loadAll(slot)];
+  const keep = (n: Node<"constant">) => {
+    const slot: Slot = { shape: n.shape, dtype: n.dtype, label: `constant ${n.id}` };
+    l.constants.set(slot, n.attrs.data);
+    return loadAll(slot);
   };
   const added = addends(flat, counts);
   for (const n of steps) {
     if (values.has(n)) continue; // an addition that its product has made
     if (isOp(n, "input")) {
-      values.set(n, keep(n.shape, n.dtype, n.attrs.name));
+      values.set(n, [l.input(n, { changes: program.updates[n.attrs.name] !== undefined })]);
       continue;
     }
     if (isOp(n, "constant")) {
-      values.set(n, keep(n.shape, n.dtype, `constant ${n.id}`, n.attrs.data));
+      values.set(n, [keep(n)]);
       continue;
     }
     const inputs = n.inputs.map(valueOf), addition = added.get(n);
@@ -279,7 +320,9 @@ export function lower(program: Program, limits: LowerLimits): Lowered {
     const readers = counts.get(`${n.id} 0`) ?? 0;
     const shared = x.cost > 0 && (readers > 2 || (readers > 1 && x.cost > 2));
     const full = x.slots.size > limits.bindings - 2;
-    if (shared || full || x.cost > LONGEST_CHAIN) x = l.inMemory(x, n.op);
+    if (x.ranges === undefined && (shared || full || x.cost > LONGEST_CHAIN)) {
+      x = l.inMemory(x, n.op);
+    }
     values.set(n, [x]);
   }
   const finish = (nodes: Readonly<Record<string, Node>>) =>
@@ -288,7 +331,7 @@ export function lower(program: Program, limits: LowerLimits): Lowered {
         const x = valueOf(n);
         // The memory of an input, a constant or a state may change before it is read.
         const borrowed = x.whole !== undefined &&
-          ([...l.inputs.values()].includes(x.whole) || l.constants.has(x.whole));
+          ([...l.inputs.values()].some(([slot]) => slot === x.whole) || l.constants.has(x.whole));
         return [name, l.materialise(x, name, { fresh: borrowed })];
       }),
     );

@@ -91,7 +91,7 @@ function elsewhere(
 }
 
 /** An id as an index below `count`: ids out of range read the nearest row. */
-const bounded = (w: Writer, id: string, count: number) =>
+export const bounded = (w: Writer, id: string, count: number) =>
   w.bind(`u32(clamp(${id}, 0i, ${count - 1}i))`);
 
 type Movement =

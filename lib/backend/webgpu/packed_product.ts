@@ -3,9 +3,9 @@
  * multiplies by their scale together (`kernels/packed_rows.wgsl`), more rows by four, unpacked for `kernels/matmul.wgsl`.
  * Products of f32 are in `product.ts`. Called by `launches.ts`.
  */
-import type { Node } from "../../graph/node.ts";
+import { type Node, sizeOf } from "../../graph/node.ts";
 import { FEW_ROWS, packedRowsKernel, productKernel } from "../../../kernels/matmul.ts";
-import type { Lowering } from "./lower.ts";
+import type { Lowering, LowerLimits } from "./lower.ts";
 import {
   columnsFunction,
   elementFunction,
@@ -18,8 +18,14 @@ import {
 } from "./product.ts";
 import { type Bindings, type Expression, functionOf, type Slot } from "./writer.ts";
 
-/** Are there kernels for these blocks? Those that sixteen does not divide run as the expansion. */
-export const claimsPacked = (n: Node<"quantizedMatmul">): boolean => n.attrs.block % 16 === 0;
+/**
+ * Are there kernels for these blocks? Those that sixteen does not divide run as the expansion, and so does a matrix
+ * that lies in several buffers (`parts.ts`).
+ */
+export const claimsPacked = (
+  n: Node<"quantizedMatmul">,
+  { bytes = Infinity }: LowerLimits,
+): boolean => n.attrs.block % 16 === 0 && sizeOf(n.inputs[1].shape) <= bytes;
 
 /** How values lie, as WGSL: of bytes, or of halves of bytes, the earlier one in the low half. */
 const UNPACK = {

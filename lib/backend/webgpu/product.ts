@@ -5,6 +5,8 @@
 import { type Node, type Shape, sizeOf } from "../../graph/node.ts";
 import { FEW_ROWS, productKernel } from "../../../kernels/matmul.ts";
 import type { Lowering } from "./lower.ts";
+import { movement } from "./movement.ts";
+import { rowsOf } from "./parts.ts";
 import { type Bindings, type Expression, functionOf, type Slot, Writer } from "./writer.ts";
 
 /** An operand [.., R, C] of a product; `inner` is the dimension that is summed over, -1 or -2. */
@@ -20,6 +22,7 @@ export interface Operand {
  * the activation between two products of decoding costs less than a dispatch.
  */
 export function settled(x: Expression, { l, few }: { l: Lowering; few: boolean }): Expression {
+  if (x.ranges !== undefined) return x; // each range by itself
   const packed = [...x.slots].some(({ dtype }) => dtype === "u8" || dtype === "f16");
   return l.settled(x, { cost: packed || few ? 4 : 0, label: "operand" });
 }
@@ -118,20 +121,81 @@ export function columnsFunction(outer: number, alongOuter: boolean): string {
   });\n}`;
 }
 
-/** Writes the dispatch of a product, to which `addend` is added. */
+/** Where a part of a product goes: `position` of WGSL in the whole from that in the part; added to what is there? */
+interface Place {
+  out: Slot;
+  position: string;
+  adds: boolean;
+}
+
+/** Writes the dispatches of a product, to which `addend` is added: one, or one for each range of rows of b. */
 export function launchProduct(
   n: Node<"matmul">,
   inputs: readonly Expression[],
   { l, addend }: { l: Lowering; addend?: Expression },
 ): Slot[] {
+  const few = n.shape.at(-2)! <= FEW_ROWS;
+  const [a, b] = inputs.map((x, i) => settled(x, { l, few: few && i === 0 }));
+  const out: Slot = { shape: n.shape, dtype: "f32", label: "matmul" };
+  if (b.ranges === undefined) {
+    dispatch(n, [a, b], { l, addend, place: { out, position: "i", adds: false } });
+  } else byRanges(n, [a, b], { l, addend, out });
+  return [out];
+}
+
+/**
+ * A dispatch a range of the rows of b. Those are columns of the result, which each dispatch writes where they lie;
+ * or what is summed over, and each adds to what is there (so the order of the sum is another one); or whole products.
+ */
+function byRanges(
+  n: Node<"matmul">,
+  [a, b]: readonly Expression[],
+  { l, addend, out }: { l: Lowering; addend?: Expression; out: Slot },
+): void {
+  const { transA, transB } = n.attrs, batched = b.shape.length > 2;
+  const [rows, columns] = n.shape.slice(-2),
+    [fitted, sum] = addend
+      ? l.fitting([a, addend], "operand") // once, not for every range
+      : [a, undefined];
+  let from = 0;
+  for (const to of b.ranges!.ends) {
+    const count = to - from, first = from === 0, part = rowsOf(b, from, to);
+    if (batched) {
+      dispatch({ ...n, shape: n.shape.with(0, count) }, [rowsOf(fitted, from, to), part], {
+        ...{ l, addend: sum },
+        place: { out, position: `i + ${sizeOf(n.shape.slice(1)) * from}u`, adds: false },
+      });
+    } else if (transB) {
+      const position = `i / ${count}u * ${columns}u + i % ${count}u + ${from}u`;
+      const place = { out, position, adds: false };
+      dispatch({ ...n, shape: [rows, count] }, [fitted, part], { l, addend: sum, place });
+    } else {
+      const axis = transA ? 0 : 1, shape = fitted.shape.with(axis, count);
+      const attrs = { starts: [0, 0].with(axis, from) };
+      const node = { shape, dtype: "f32", attrs } as unknown as Node<"slice">;
+      const place = { out, position: "i", adds: !first };
+      dispatch(n, [movement.slice(node, [fitted]), part], {
+        ...{ l, place },
+        addend: first ? sum : undefined,
+      });
+    }
+    from = to;
+  }
+}
+
+/** Writes one dispatch. */
+function dispatch(
+  n: Node<"matmul">,
+  operands: readonly Expression[],
+  { l, addend, place }: { l: Lowering; addend?: Expression; place: Place },
+): void {
   const { transA, transB, alpha } = n.attrs, lead = n.shape.slice(0, -2);
   const [rows, columns] = n.shape.slice(-2), few = rows <= FEW_ROWS;
-  const operands = inputs.map((x, i) => settled(x, { l, few: few && i === 0 }));
   const [ax, bx, extra] = l.fitting([...operands, ...(addend ? [addend] : [])], "operand");
   const k = ax.shape.at(transA ? -2 : -1)!;
   const a: Operand = { name: "a", x: ax, inner: transA ? -2 : -1, lead };
   const b: Operand = { name: "b", x: bx, inner: transB ? -1 : -2, lead };
-  const out: Slot = { shape: n.shape, dtype: "f32", label: "matmul" };
+  const { out, position, adds } = place;
   const kernel = productKernel({
     ...{ batch: sizeOf(lead), m: rows, n: columns, k, alpha },
     bAlongK: b.inner === -1,
@@ -164,8 +228,10 @@ export function launchProduct(
       ...(extra
         ? [functionOf("addend", extra, { parameters: ["i"], bindings, index: () => "i" })]
         : []),
-      `fn put(i: u32, v: f32) { ${name}[i] = v${extra ? " + addend(i)" : ""}; }`,
+      "fn put(i: u32, v: f32) {",
+      `  let p = ${position};`,
+      `  ${name}[p] = v${extra ? " + addend(p)" : ""}${adds ? ` + ${name}[p]` : ""};`,
+      "}",
     ];
   });
-  return [out];
 }

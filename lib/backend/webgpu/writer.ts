@@ -149,6 +149,11 @@ export interface Expression {
   readonly whole?: Slot;
   /** Set when this is memory seen through strides; the slot may hold the values as f16. */
   readonly view?: View;
+  /** Set when rows lie in several slots: where each range of the first dimension ends, and the rows of some alone. */
+  readonly ranges?: {
+    readonly ends: readonly number[];
+    rows(from: number, to: number): Expression;
+  };
 }
 
 /** All of a slot, as it lies. */
