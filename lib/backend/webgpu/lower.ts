@@ -106,13 +106,14 @@ export class Lowering {
   /** Writes a dispatch: the functions it asks for are made by `declare`, over its bindings. */
   launch(kernel: Kernel, declare: (bindings: Bindings) => readonly string[]): void {
     const bindings = new Bindings(), functions = declare(bindings), { list } = bindings;
-    if (list.length > this.limits.bindings) {
-      const parts = [...this.inputs].find(([, slots]) =>
-        slots.length > 1 && list.some(({ slot }) => slots.includes(slot))
-      );
-      const why = parts ? `: input ${parts[0]} lies in ${parts[1].length} of them` : "";
+    const parted = [...this.inputs].find(([, slots]) =>
+      slots.length > 1 && list.some(({ slot }) => slots.includes(slot))
+    );
+    if (parted !== undefined && list.length > this.limits.bindings) {
       throw new Error(
-        `Cannot launch ${kernel.name} with ${list.length} buffers, wanted ${this.limits.bindings} at most${why}`,
+        `Cannot launch ${kernel.name}: input ${parted[0]} lies in ${
+          parted[1].length
+        } buffers, wanted ${list.length} in all, the adapter binds ${this.limits.bindings}`,
       );
     }
     this.dispatches.push({
