@@ -60,9 +60,9 @@ function compareRows(
 const measure: Measure<Lab> = async ({ name }, { seed, settings, lab, signal }) => {
   const { backend, target } = lab, { maxTokens, prompts } = settings;
   using exact = new TargetDecoder(target, { backend });
-  const eightBit = name === "8 bits";
-  using own = eightBit
-    ? new TargetDecoder(await loadTarget(target.folder, { backend, eightBit }), { backend })
+  const bits = ({ f32: 32, "8 bits": 8, "4 bits": 4 } as const)[name as "f32"];
+  using own = bits !== 32
+    ? new TargetDecoder(await loadTarget(target.folder, { backend, bits }), { backend })
     : undefined;
   const counts: Record<string, Counts[]> = {};
   const add = (of: string, sum: number, tokens: number) => (counts[of] ??= []).push([sum, tokens]);

@@ -10,8 +10,10 @@ import {
   crossEntropy,
   quantizedMatmul,
   rmsNorm,
+  rope,
   sampleRows,
   silu,
+  smoothL1,
   softmax,
   streamAttention,
   treeAttention,
@@ -64,6 +66,24 @@ function product(
   };
 }
 
+/** Rows times a matrix [4096, 512] in 8 or 4 bits. */
+function packedProduct(rows: number, bits: 8 | 4): KernelCase {
+  const [k, n, block] = [512, 4096, bits === 8 ? 128 : 32], blocks = k / block;
+  return {
+    kernel: rows <= 8 ? "packed_rows" : "matmul",
+    shape: `${rows} x ${k} x ${n}, ${bits} bits`,
+    inputs: {
+      x: { shape: [rows, k] },
+      w: { shape: [n, blocks, block * bits / 8], dtype: "u8", below: 256 },
+      s: { shape: [n, blocks] },
+    },
+    build: ({ x, w, s }) => y(quantizedMatmul(x, w, s)),
+    flops: 2 * rows * k * n,
+    bytes: n * k * bits / 8 + mb([n, blocks], [rows, k], [rows, n]),
+    inStep: 0,
+  };
+}
+
 /** Attention of training over one stream, as the peer has it; backward with the forward that it needs. */
 function attentionCases(): KernelCase[] {
   const [b, h, t, k] = [4, 4, 256, 64], rows = [b, h, t, k], shape = rows.join(" x ");
@@ -93,6 +113,7 @@ function attentionCases(): KernelCase[] {
 /** All calls that are timed. */
 export function kernelCases(): KernelCase[] {
   const rows = [1024, 256], wide = [1024, 688], logits = [1024, 4096], scores = [4, 4, 256, 256];
+  const wideHeads = [1024, 512];
   const head = [4096, 256], heads = 8, kvHeads = 4, k = 64, capacity = 512, t = 8;
   const cache = [1, kvHeads, capacity, k], qkv = [1, t, (heads + 2 * kvHeads) * k];
   const scalar = (shape: Shape) => ({ shape, dtype: "i32" as const, below: 256 });
@@ -129,6 +150,19 @@ export function kernelCases(): KernelCase[] {
       ...{ flops: 0, bytes: mb(wide, wide, wide), inStep: 3, peer: { op: "gated" } },
     },
     {
+      ...{ kernel: "rope", shape: "4 x 8 x 256 x 64 of rows side by side" },
+      inputs: { x: { shape: wideHeads }, c: { shape: [256, 32] }, s: { shape: [256, 32] } },
+      build: ({ x, c, s }) =>
+        y(rope(ops.transpose(ops.reshape(x, [4, 256, 8, 64]), [0, 2, 1, 3]), c, s)),
+      ...{ flops: 0, bytes: mb(wideHeads, wideHeads), inStep: 4 },
+    },
+    {
+      ...{ kernel: "reduce", shape: "mean SmoothL1 of 1024 rows of 256" },
+      inputs: { a: { shape: rows }, b: { shape: rows } },
+      build: ({ a, b }) => y(ops.reduce("mean", smoothL1(a, b), { axes: [1] })),
+      ...{ flops: 0, bytes: mb(rows, rows), inStep: 1 },
+    },
+    {
       ...{ kernel: "reduce", shape: "sum of 1024 rows of 256", inputs: { x: { shape: rows } } },
       build: ({ x }) => y(ops.sum(x, [0])),
       ...{ flops: 0, bytes: mb(rows), inStep: 3, peer: { op: "sumRows" } },
@@ -149,16 +183,8 @@ export function kernelCases(): KernelCase[] {
     },
     product([1, 512, 4096], { transB: true }),
     product([8, 512, 4096], { transB: true }),
-    {
-      ...{ kernel: "row_product", shape: "8 x 512 x 4096, 8 bits" },
-      inputs: {
-        x: { shape: [8, 512] },
-        w: { shape: [4096, 4, 128], dtype: "u8", below: 256 },
-        s: { shape: [4096, 4] },
-      },
-      build: ({ x, w, s }) => y(quantizedMatmul(x, w, s)),
-      ...{ flops: 2 * 8 * 512 * 4096, bytes: 4096 * 512 + mb([4096, 4]), inStep: 0 },
-    },
+    product([64, 512, 4096], { transB: true }),
+    ...([8, 4] as const).flatMap((bits) => [1, 8, 64].map((rows) => packedProduct(rows, bits))),
     {
       ...{ kernel: "tree_attention", shape: "8 rows, 8 heads of 64, 256 of 512 cached" },
       inputs: {

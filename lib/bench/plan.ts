@@ -9,7 +9,7 @@ import type { Program } from "../graph/program.ts";
 import type { DraftConfig, TargetConfig } from "../model/config.ts";
 import { countParameters } from "../model/draft.ts";
 import { targetMatrices, targetProgram, targetShapes } from "../model/llama.ts";
-import { quantBlock } from "../model/quantize.ts";
+import { type Bits, packedShapes, type Stored, wantedBlock } from "../model/quantize.ts";
 import type { Recipe } from "../train/recipe.ts";
 import { optimizerShapes, trainingProgram } from "../train/step.ts";
 
@@ -24,13 +24,20 @@ export function countTarget(config: TargetConfig): number {
   return Object.values(targetShapes(config)).reduce((n, shape) => n + sizeOf(shape), 0);
 }
 
-/** Bytes of a target's weights in memory. @throws when 8 bits are asked for and no block divides all rows. */
-export function weightBytes(config: TargetConfig, { bits }: { bits: 32 | 8 }): number {
+/** How a target's matrices are held in fewer bits. @throws when no block divides all rows. */
+function packedTarget(config: TargetConfig, bits: 8 | 4): Stored {
+  const matrices = targetMatrices(config), block = wantedBlock(matrices, { bits, what: "target" });
+  return packedShapes(matrices, { bits, block });
+}
+
+/** Bytes of a target's weights in memory. @throws when fewer bits are asked for and no block divides all rows. */
+export function weightBytes(config: TargetConfig, { bits }: { bits: Bits }): number {
   if (bits === 32) return 4 * countTarget(config);
-  const matrices = targetMatrices(config), block = quantBlock(matrices);
-  if (block === 0) throw new Error("Cannot quantise a target whose rows are not multiples of 16");
-  const packed = Object.values(matrices).reduce((n, s) => n + sizeOf(s) * (1 + 4 / block), 0);
-  const rest = Object.entries(targetShapes(config)).filter(([name]) => !(name in matrices));
+  const matrices = targetMatrices(config);
+  const packed = Object.values(packedTarget(config, bits))
+    .reduce((n, { shape, dtype }) => n + sizeOf(shape) * (dtype === "u8" ? 1 : 4), 0);
+  const shapes = targetShapes(config, { apart: true });
+  const rest = Object.entries(shapes).filter(([name]) => !(name in matrices));
   return packed + rest.reduce((n, [, shape]) => n + 4 * sizeOf(shape), 0);
 }
 
@@ -67,18 +74,19 @@ export function planDecoding(
   config: TargetConfig,
   { draft, bits, context, nodes, temporaries }: {
     draft: DraftConfig;
-    bits: 32 | 8;
+    bits: Bits;
     context: number;
     nodes: number;
     temporaries: TemporaryBytes;
   },
 ): DecodingPlan {
-  const eightBit = bits === 8, weights = weightBytes(config, { bits });
+  const weights = weightBytes(config, { bits });
+  const stored = bits === 32 ? {} : packedTarget(config, bits);
   const program = (rows: number) =>
-    targetProgram(config, { rows, capacity: context + nodes, eightBit });
+    targetProgram(config, { rows, capacity: context + nodes, stored });
   const verify = program(nodes);
   // Of the embedding a row a token is gathered; where it is the head too, all of it is read.
-  const gathered = config.tied && !eightBit ? 0 : 4 * config.vocabulary * config.width;
+  const gathered = config.tied && bits === 32 ? 0 : 4 * config.vocabulary * config.width;
   return {
     needs: [
       { what: `target weights, ${bits} bits`, bytes: weights },

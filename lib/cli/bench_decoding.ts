@@ -16,7 +16,7 @@ export async function benchDecoding(
   },
 ): Promise<(Timing & { plain_tokens: number })[]> {
   const target = await loadTarget(folder, { backend });
-  const rounded = await loadTarget(folder, { backend, eightBit: true });
+  const rounded = await loadTarget(folder, { backend, bits: 8 });
   const draft = await readDraft(trained, { target });
   const exact = await targetForwards(target, { backend });
   const quick = await targetForwards(rounded, { backend });

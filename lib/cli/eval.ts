@@ -15,6 +15,7 @@ import { peakBytes } from "../report/provenance.ts";
 import { type Sample, sampleOf } from "../report/samples.ts";
 import type { StoredEvaluation } from "../report/stored_run.ts";
 import { formatTable } from "../report/table.ts";
+import { PUBLISHED_TEMPLATES, readTemplate } from "../text/published_templates.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { runCommand } from "./command.ts";
 import { DECODING_OPTIONS, openDecoding } from "./decoding_options.ts";
@@ -85,6 +86,12 @@ await runCommand({
       default: "none",
       describe: "what conversations open with: none, family (the one of the authors), or a text",
     },
+    "chat-template": {
+      type: "string",
+      describe: `of a target that has none: ${
+        Object.keys(PUBLISHED_TEMPLATES).join(", ")
+      }, or a file`,
+    },
     protocol: {
       type: "string",
       choices: ["none", "paper"],
@@ -112,13 +119,9 @@ await runCommand({
       describe: "folder for report.json and report.html",
     },
   },
-}, async (options, { say, result, ran, isGiven, signal }) => {
-  const began = performance.now();
-  if (options.protocol === "paper") {
-    const free = Object.entries(PAPER_OPTIONS).filter(([name]) => !isGiven(name));
-    Object.assign(options, Object.fromEntries(free)); // so that what is recorded is what was done
-  }
-  const names = options.suite.split(",");
+  presets: ({ protocol }) => protocol === "paper" ? PAPER_OPTIONS : {},
+}, async (options, { say, result, ran, signal }) => {
+  const began = performance.now(), names = options.suite.split(",");
   const { count, turns, "suite-dir": folder } = options, fetching = { signal };
   const suites = await Promise.all(
     names.map((name) => loadSuite(name, { count, turns, folder, fetching })),
@@ -126,8 +129,12 @@ await runCommand({
   const answerPaths = options.answers === undefined
     ? undefined
     : suites.map(({ name }) => answerPath(options.answers!, name, suites.length));
+  const template = options["chat-template"] && await readTemplate(options["chat-template"]);
   using decoding = await openDecoding(options, { say });
-  const { tokenizer, backend, draft, costs } = decoding;
+  const { backend, draft, costs } = decoding;
+  const tokenizer = template === undefined
+    ? decoding.tokenizer
+    : { ...decoding.tokenizer, chatTemplate: template };
   const environment = await environmentOf(backend); // as it is when the code is read, not at the end
   const system = systemPrompt(options.system, tokenizer);
   const things = {
@@ -138,6 +145,7 @@ await runCommand({
     ...Object.values(things).map((t) => t.hash),
     ran([...ELSEWHERE, ...ASKED, "target", "draft"]).options,
     system,
+    template,
   ]);
   const summaries: SuiteSummary[] = [], details: { suite: string; results: PromptResult[] }[] = [];
   const samples: Sample[] = [];
@@ -150,7 +158,12 @@ await runCommand({
     using progress = new Progress(name);
     const open = { name, questions: questions.filter(({ id }) => !found.has(id)) };
     for await (
-      const one of evaluate(decoding.target, open, { ...decoding.settings, system, signal })
+      const one of evaluate(decoding.target, open, {
+        ...decoding.settings,
+        tokenizer,
+        system,
+        signal,
+      })
     ) {
       found.set(one.id, one);
       await answers?.append(questions.find(({ id }) => id === one.id)!, one);

@@ -26,6 +26,7 @@ import { formatTable } from "../report/table.ts";
 import { type Command, type Option, runCommand } from "./command.ts";
 import { DEVICE_OPTION } from "./decoding_options.ts";
 import { draftConfigOf, recipesOf, TRAINING_OPTIONS } from "./training_options.ts";
+import type { Bits } from "../model/quantize.ts";
 
 /** ONNX Runtime keeps more than a program's values at a time: 1.2 to 2.5 times as much in `deno task bench memory`. */
 const CPU_POOL = 2;
@@ -97,7 +98,7 @@ await runCommand({
   const config = await readTargetConfig(folder), json = await readJson(join(folder, "config.json"));
   const context = Math.min(options.context, config.positions);
   const draft = draftConfigOf(options, { config, identity: "unknown", folder });
-  const recipe = recipesOf(options).at(-1)!, bits = options["target-bits"] === "8" ? 8 : 32;
+  const recipe = recipesOf(options).at(-1)!, bits = Number(options["target-bits"]) as Bits;
   const { backend, kind, reason } = await openBackend(options.device as Device);
   using resources = new DisposableStack();
   resources.use(backend);

@@ -7,7 +7,6 @@
 import { type Backend, type Executable, readAll, type Tensor, zeros } from "../backend/backend.ts";
 import { program } from "../graph/program.ts";
 import { targetProgram } from "../model/llama.ts";
-import { halfNames } from "../model/read_weights.ts";
 import type { Target } from "../model/load.ts";
 import { type Cache, newCache } from "../model/placement.ts";
 import type { Examples, StoredExamples, TokenizedText, TrainingExample } from "./features.ts";
@@ -66,7 +65,7 @@ export class TextForward implements Disposable {
   async #compile(rows: number) {
     const { config, weights } = this.#target, capacity = this.#capacity, backend = this.#backend;
     const { outputs, updates } = targetProgram(config, {
-      ...{ rows, capacity, taps: this.taps, half: halfNames(weights) },
+      ...{ rows, capacity, taps: this.taps, stored: weights },
     });
     const { logits: _, ...wanted } = outputs;
     const run = await backend.compile(program(wanted, { updates }), { weights });

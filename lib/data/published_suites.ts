@@ -135,7 +135,8 @@ export async function fetchSuite(
     try {
       bytes = await fetchOnce(from, signal);
     } catch (cause) {
-      if (cause instanceof Final || signal?.aborted || tries === TRIES) {
+      const isFinal = cause instanceof Final || cause instanceof Deno.errors.NotCapable;
+      if (isFinal || signal?.aborted || tries === TRIES) {
         throw refuse(cause as Error);
       }
       await setTimeout(patience * 2 ** (tries - 1), undefined, { signal });

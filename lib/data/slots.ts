@@ -8,7 +8,6 @@ import { TargetDecoder, type TargetRows } from "../decode/target.ts";
 import { targetProgram } from "../model/llama.ts";
 import type { Target } from "../model/load.ts";
 import { type Cache, newBatchCache } from "../model/placement.ts";
-import { halfNames } from "../model/read_weights.ts";
 
 /** A token that follows what a cache holds. */
 export interface NextToken {
@@ -47,7 +46,7 @@ async function inOneBlock(target: Target, { backend, batch, taps }: SlotOptions)
   const { tensors, slots } = newBatchCache(backend, config, {
     ...{ capacity, layers: config.layers, batch },
   });
-  const shape = { rows: 1, capacity, batch, taps, half: halfNames(weights) };
+  const shape = { rows: 1, capacity, batch, taps, stored: weights };
   const program = resources.use(await backend.compile(targetProgram(config, shape), { weights }));
   const ids = backend.tensor(new Int32Array(batch), [batch, 1]);
   const positions = backend.tensor(new Int32Array(batch), [batch, 1]);

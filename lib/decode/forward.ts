@@ -6,7 +6,6 @@ import { type Backend, type Executable, readAll, type Tensor } from "../backend/
 import type { HostArray } from "../graph/node.ts";
 import { type LayerRange, targetProgram, type TargetShape } from "../model/llama.ts";
 import type { Target } from "../model/load.ts";
-import { halfNames } from "../model/read_weights.ts";
 import { Cache, newCache, type Rows, SequenceRows } from "../model/placement.ts";
 import type { Stage } from "../model/stages.ts";
 
@@ -57,7 +56,7 @@ export class TargetForward implements Disposable {
     target: Target,
     { backend, taps = [], ...shape }: TargetShape & { backend: Backend; sequences: number },
   ): Promise<TargetForward> {
-    const { config, eightBit } = target, { rows, sequences, capacity } = shape;
+    const { config } = target, { rows, sequences, capacity } = shape;
     const count = rows * sequences;
     const stages = await Promise.all(
       stagesOf(target, backend).map(async (stage): Promise<CompiledStage> => {
@@ -67,7 +66,7 @@ export class TargetForward implements Disposable {
         const whole = from === 0 && to === config.layers;
         const program = targetProgram(config, {
           ...shape,
-          ...{ eightBit, half: halfNames(weights), taps: whole ? taps : own },
+          ...{ stored: weights, taps: whole ? taps : own },
           ...(!whole && { layers: { from, to } }),
         });
         return {

@@ -6,7 +6,6 @@
 import type { Backend, Executable, Params, Tensor } from "../backend/backend.ts";
 import type { Shape } from "../graph/node.ts";
 import type { Program } from "../graph/program.ts";
-import { halfNames } from "../model/read_weights.ts";
 import type { Random } from "../random.ts";
 import type { GenerationEvent } from "../report/events.ts";
 import type { DraftDecoder } from "./draft.ts";
@@ -56,7 +55,7 @@ export class ResidentDecoder implements Disposable {
     if (!(Number.isInteger(ahead) && ahead >= 1)) {
       throw new Error(`Cannot run ${ahead} rounds ahead: wanted a whole number from 1`);
     }
-    const { target: { config, weights, eightBit, stages }, capacity } = target;
+    const { target: { config, weights, stages }, capacity } = target;
     if (stages !== undefined) {
       throw new Error(
         "Cannot run rounds on the device with a target that is split over several: wanted rounds by the host",
@@ -69,7 +68,7 @@ export class ResidentDecoder implements Disposable {
     this.#ahead = backend.hostVisible ? 1 : ahead;
     this.#drafter = drafter?.decoder;
     this.#round = {
-      ...{ target: config, capacity, sampling, eightBit, half: halfNames(weights) },
+      ...{ target: config, capacity, sampling, stored: weights },
       ...(drafter && { drafting: draftingOf(drafter) }),
     };
     this.#program = roundProgram(this.#round);
@@ -204,10 +203,9 @@ export class ResidentDecoder implements Disposable {
 
 /** What a round asks of a drafter. @throws when its trees cannot grow on a device. */
 function draftingOf({ growth: { shape }, decoder }: TreeDrafter): RoundOptions["drafting"] {
-  const { draft, capacity, eightBit, children } = decoder;
+  const { draft, capacity, weights: stored, children } = decoder;
   if (shape !== undefined && children === "top") {
-    const half = halfNames(decoder.weights);
-    return { draft: draft.config, capacity, eightBit, half, shape };
+    return { draft: draft.config, capacity, stored, shape };
   }
   throw new Error(
     "Cannot run rounds on the device with trees that are sized, listed or sampled by the host: " +

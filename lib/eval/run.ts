@@ -128,7 +128,7 @@ export async function* evaluate(
   target.checkTree(drafter.budget);
   // How long a conversation gets is not known beforehand: any size of its last chunk may come.
   const later = suite.questions.some((q) => q.later !== undefined)
-    ? sizesUpTo(target.largestTree)
+    ? Array.from({ length: target.largestTree + 1 }, (_, i) => i + 1)
     : [];
   const read = [...lengths, ...later];
   if (resident !== undefined) {

@@ -31,6 +31,11 @@ function flopsOfNode(n: Node): number {
     const [b, h, t, k] = isOp(n, "streamAttention") ? n.inputs[0].shape : n.shape;
     return (isOp(n, "streamAttention") ? 4 : 8) * b * h * t * t * k;
   }
+  if (isOp(n, "expertMix")) {
+    // Of the chosen experts: a backend without the operator computes all.
+    const [, d, inner] = n.inputs[3].shape;
+    return 6 * n.shape[0] * n.attrs.chosen * d * inner;
+  }
   return 0;
 }
 

@@ -198,6 +198,7 @@ const table: { [O in OpName]: Entry<O> } = {
   streamAttentionGradient: "none",
   argmaxRows: () => [undefined],
   sampleRows: () => [undefined, undefined],
+  expertMix: "none",
   adamw: "none",
 };
 

@@ -90,7 +90,7 @@ export interface CompositeAttrs {
   rope: Record<never, never>;
   smoothL1: Record<never, never>;
   crossEntropy: Record<never, never>;
-  quantizedMatmul: { block: number };
+  quantizedMatmul: { block: number; bits: 8 | 4 };
   halfMatmul: { transB: boolean };
   treeAttention: { heads: number; kvHeads: number };
   keepRows: Record<never, never>;
@@ -98,6 +98,7 @@ export interface CompositeAttrs {
   streamAttentionGradient: CompositeAttrs["streamAttention"];
   argmaxRows: Record<never, never>;
   sampleRows: Record<never, never>;
+  expertMix: { chosen: number };
   adamw: { beta1: number; beta2: number; epsilon: number; weightDecay: number; clip: number };
 }
 

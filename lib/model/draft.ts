@@ -17,7 +17,7 @@ import {
   tokenInputs,
   weightInputs,
 } from "./llama.ts";
-import { quantBlock } from "./quantize.ts";
+import type { Stored } from "./quantize.ts";
 
 /** What the draft's functions need: named vectors, and a way to multiply by named matrices. */
 export interface DraftParts {
@@ -159,10 +159,8 @@ export function leaveLayer(
 export interface DraftingOptions extends RowsShape {
   /** Children k taken of each row. */
   width: number;
-  /** Matrices in 8 bits: drafting is quicker, and losslessness does not depend on the draft. */
-  eightBit?: boolean;
-  /** Names of the weights that are stored in f16: those of the target that it shares. */
-  half?: ReadonlySet<string>;
+  /** How the weights are held that it will be compiled with, where not all of them in f32. */
+  stored?: Stored;
   /** What comes out: each row's k best tokens, or its logits, from which the host samples. */
   children?: "top" | "sampled";
   /** Only of each sequence's row at index `last` i32 [S] do outputs come: enough where rows are read, not expanded. */
@@ -183,7 +181,7 @@ export function featureWidth({ width, taps }: DraftConfig): number {
  * numbering, and `regress` [T,D]. Several sequences: as in `targetProgram`, with features [S T, ..].
  */
 export function draftProgram(config: DraftConfig, options: DraftingOptions): Program {
-  const { rows, width, sequences = 1, eightBit = false, half, only } = options;
+  const { rows, width, sequences = 1, stored, only } = options;
   const { reads = "draft", children = "top" } = options;
   const { width: d, vocabulary, draftVocabulary } = config, n = sequences * rows;
   const shapes: Record<string, Shape> = {
@@ -191,8 +189,7 @@ export function draftProgram(config: DraftConfig, options: DraftingOptions): Pro
     "lm_head.weight": [vocabulary, d],
     ...draftShapes(config),
   };
-  const block = eightBit ? quantBlock(draftMatrices(config)) : 0;
-  const { weight, project } = weightInputs(shapes, { block, half });
+  const { weight, project } = weightInputs(shapes, { stored });
   const parts: DraftParts = { config, weight, project };
   const features = input("features", [n, reads === "target" ? featureWidth(config) : d]);
   const f = reads === "target" && config.fusion === "taps" ? joinTaps(parts, features) : features;

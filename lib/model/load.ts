@@ -5,8 +5,8 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Backend, Params, Tensor } from "../backend/backend.ts";
-import { type HostArray, sameShape, type Shape } from "../graph/node.ts";
+import type { Backend, Params } from "../backend/backend.ts";
+import { sameShape, type Shape } from "../graph/node.ts";
 import { modelFolder } from "../hub/model.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
@@ -22,7 +22,7 @@ import {
 import { draftMatrices, draftShapes } from "./draft.ts";
 import { readDraftTokens, vocabularyTables } from "./draft_vocabulary.ts";
 import { DRAFT_TOKENS } from "./eagle3.ts";
-import { dequantize, quantBlock, quantize } from "./quantize.ts";
+import { type Bits, packedShapes, quantize, wantedBlock } from "./quantize.ts";
 import { type LayerRange, targetMatrices, targetShapes } from "./llama.ts";
 import { checkShape, weightReader } from "./read_weights.ts";
 import { isPartOf, type LayerShare, splitLayers, type Stage } from "./stages.ts";
@@ -30,7 +30,7 @@ import { isPartOf, type LayerShare, splitLayers, type Stage } from "./stages.ts"
 /**
  * A target ready to be compiled: configuration, weights on the backend, identity.
  *
- * In 8 bits it is another target, with texts of its own; and that its speculative text is its plain text is not
+ * In 8 or 4 bits it is another target, with texts of its own; and that its speculative text is its plain text is not
  * promised, only near: a row alone, a chain and a tree are summed in different orders, and activations are rounded
  * to 8 bits too, which makes more of a last bit (0.13 in a logit of the shipped target; chains of two rows or more,
  * however cut, gave the same bits). `tests/decode/eight_bit_test.ts`: where texts part, it is a near tie.
@@ -43,8 +43,8 @@ export interface Target {
   identity: string;
   /** Where the layers are split over several backends: all stages in order; `weights` are the last one's. */
   stages?: readonly Stage[];
-  /** Are the matrices in 8 bits? For decoding; features to train on come from f32. */
-  eightBit?: boolean;
+  /** Of the matrices, 32 if absent. Fewer are for decoding; features to train on come from f32. */
+  bits?: Bits;
 }
 
 /** A draft ready to be compiled. */
@@ -74,17 +74,25 @@ export async function hashWeights(path: string): Promise<string> {
   return hash.digest("hex").slice(0, 16);
 }
 
-/** Puts a matrix [O, I] on a backend in 8 bits, as `NAME.packed` and `NAME.scales`. */
+/** Puts a matrix [O, I] on a backend in 8 or 4 bits, as `NAME.packed` and `NAME.scales`. */
 function placeQuantized(
   name: string,
   values: Float32Array,
-  { shape: [outer, inner], block, backend }: { shape: Shape; block: number; backend: Backend },
+  { shape, block, bits, backend }: {
+    shape: Shape;
+    block: number;
+    bits: 8 | 4;
+    backend: Backend;
+  },
 ): Params {
-  const { packed, scales } = quantize(values, block);
-  return {
-    [`${name}.packed`]: backend.tensor(packed, [outer, inner / block, block]),
-    [`${name}.scales`]: backend.tensor(scales, [outer, inner / block]),
-  };
+  const rounded = quantize(values, block, bits),
+    stored = packedShapes({ [name]: shape }, { bits, block });
+  return Object.fromEntries(
+    Object.entries(stored).map(([part, { shape }]) => [
+      part,
+      backend.tensor(part.endsWith(".packed") ? rounded.packed : rounded.scales, shape),
+    ]),
+  );
 }
 
 /**
@@ -95,20 +103,22 @@ function placeQuantized(
 export function placeTarget(
   config: TargetConfig,
   read: (name: string, shape: Shape) => Float32Array,
-  { backend, eightBit = false, readHalf, layers }: {
+  { backend, bits = 32, readHalf, layers }: {
     backend: Backend;
-    eightBit?: boolean;
+    bits?: Bits;
     /** Bits of a matrix or table as f16, where it is to be stored so. */
     readHalf?: (name: string, shape: Shape) => Uint16Array | undefined;
     /** Only what this stage needs. */
     layers?: LayerRange;
   },
 ): Params {
-  const weights: Params = {}, matrices = eightBit ? targetMatrices(config) : {};
-  const block = quantBlock(matrices), head = "lm_head.weight";
-  if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
-  const embedding = "model.embed_tokens.weight";
-  for (const [name, shape] of Object.entries(targetShapes(config))) {
+  const weights: Params = {}, matrices = bits === 32 ? {} : targetMatrices(config);
+  const head = "lm_head.weight", fewer = bits === 32 ? 8 : bits;
+  const block = wantedBlock(matrices, { bits: fewer, what: "target" });
+  const round = (name: string, values: Float32Array, shape: Shape) =>
+    placeQuantized(name, values, { shape, block, bits: fewer, backend });
+  const embedding = "model.embed_tokens.weight", apart = bits !== 32 || readHalf !== undefined;
+  for (const [name, shape] of Object.entries(targetShapes(config, { apart }))) {
     if (layers !== undefined && !isPartOf(layers, name, config)) continue;
     const bits = shape.length === 2 && !(name in matrices) ? readHalf?.(name, shape) : undefined;
     if (bits !== undefined) {
@@ -117,13 +127,12 @@ export function placeTarget(
     }
     const values = read(name, shape);
     if (name in matrices) {
-      Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
+      Object.assign(weights, round(name, values, shape));
     } else weights[name] = backend.tensor(values, shape);
   }
   const last = layers === undefined || layers.to === config.layers;
-  if (eightBit && config.tied && last) {
-    const values = read(embedding, matrices[head]);
-    Object.assign(weights, placeQuantized(head, values, { shape: matrices[head], block, backend }));
+  if (bits !== 32 && config.tied && last) {
+    Object.assign(weights, round(head, read(embedding, matrices[head]), matrices[head]));
   }
   return weights;
 }
@@ -138,7 +147,7 @@ async function readUsedConfig(folder: string, context: number = CONTEXT): Promis
 }
 
 /**
- * Loads a target, a folder or `ORG/NAME[@REVISION]` of the hub, onto a backend, its matrices in 8 bits if asked;
+ * Loads a target, a folder or `ORG/NAME[@REVISION]` of the hub, onto a backend, its matrices in 8 or 4 bits if asked;
  * {@link Target} says what that costs. At most `context` positions are used: prompt and reply together, since caches
  * are made for all of them. Matrices that files hold in 16 bits stay so on a device (`half`; `bf16` becomes f16, which
  * keeps more digits, but for values below 6e-5, of which it keeps steps of 6e-8).
@@ -146,9 +155,9 @@ async function readUsedConfig(folder: string, context: number = CONTEXT): Promis
  */
 export async function loadTarget(
   given: string,
-  { backend, eightBit = false, half, context, before = [] }: {
+  { backend, bits = 32, half, context, before = [] }: {
     backend: Backend;
-    eightBit?: boolean;
+    bits?: Bits;
     /** By default on backends whose memory the host does not see. */
     half?: boolean;
     context?: number;
@@ -161,18 +170,12 @@ export async function loadTarget(
   using file = openCheckpoint(folder);
   const { read, readHalf } = weightReader(file, config);
   const stages = splitLayers(config, { before, last: backend }).map((stage): Stage => {
-    const { backend } = stage, bits = half ?? !backend.hostVisible;
-    const how = { backend, eightBit, layers: stage, ...(bits && { readHalf }) };
+    const { backend } = stage, short = half ?? !backend.hostVisible;
+    const how = { backend, bits, layers: stage, ...(short && { readHalf }) };
     return { ...stage, weights: placeTarget(config, read, how) };
   });
   const { weights } = stages[stages.length - 1], identity = await hashWeights(file.path);
-  return { folder, config, weights, eightBit, identity, ...(stages.length > 1 && { stages }) };
-}
-
-/** @throws where a device holds the values. */
-function onHost(tensor: Tensor, name: string): HostArray {
-  if (tensor.host !== undefined) return tensor.host;
-  throw new Error(`Cannot convert ${name}: a device holds it; wanted 32 bits there, or the CPU`);
+  return { folder, config, weights, bits, identity, ...(stages.length > 1 && { stages }) };
 }
 
 /** What training reads of a target: embedding and LM head are enough among its weights. */
@@ -206,20 +209,14 @@ export async function loadFrozen(
   return { folder, config, weights, identity: await hashWeights(file.path) };
 }
 
-/** The embedding and LM head of a target, which its draft shares; a head that is there in 8 bits only is unpacked. */
-export function sharedHead(
-  { config, weights }: Pick<Target, "config" | "weights">,
-  { backend }: { backend: Backend },
-): Params {
+/** The embedding and LM head of a target, which its draft shares; a head in fewer bits as it is there. */
+export function sharedHead({ config, weights }: Pick<Target, "config" | "weights">): Params {
   const embedding = weights["model.embed_tokens.weight"], name = "lm_head.weight";
-  const head = config.tied ? embedding : weights[name] ?? backend.tensor(
-    dequantize({
-      packed: onHost(weights[`${name}.packed`], name) as Uint8Array,
-      scales: onHost(weights[`${name}.scales`], name) as Float32Array,
-    }),
-    [config.vocabulary, config.width],
-  );
-  return { "embed_tokens.weight": embedding, [name]: head };
+  const parts = [name, `${name}.packed`, `${name}.scales`].filter((part) => part in weights);
+  const head = config.tied && parts.length === 0
+    ? { [name]: embedding }
+    : Object.fromEntries(parts.map((part) => [part, weights[part]]));
+  return { "embed_tokens.weight": embedding, ...head };
 }
 
 /**
@@ -251,22 +248,29 @@ export async function readDraft(
     }
     parameters[name] = file.readFloat32(name);
   }
-  checkBiases(file, { config, folder });
+  checkAttention(file, { config, folder });
   if (target !== undefined) checkFits(folder, config, target);
   const { vocabulary, draftVocabulary } = config;
   if (draftVocabulary === undefined) return { config, parameters };
   return { config, parameters, tokens: readDraftTokens(file, { vocabulary, draftVocabulary }) };
 }
 
-/** @throws when a file holds biases that its configuration does not speak of: left out, the draft would be another. */
-function checkBiases(
+/**
+ * @throws when a file holds more of attention than its configuration speaks of (biases, norms of queries and keys): left
+ * out, the draft would be another.
+ */
+function checkAttention(
   { path, names }: TensorSource,
   { config, folder }: { config: DraftConfig; folder: string },
-): void {
-  const found = names.find((name) => /\.self_attn\.[qkv]_proj\.bias$/.test(name));
-  if (found === undefined || config.qkvBias) return;
-  const way = `deno task doctor ${folder} --convert OUT writes a folder that says so`;
-  throw new Error(`Cannot use ${path}: it holds ${found}, config.json wants qkv_bias true; ${way}`);
+) {
+  const known = draftShapes(config);
+  // Tables of angles, which some files hold, are made here.
+  const found = names.find((n) => /\.self_attn\./.test(n) && !(n in known) && !/rotary/.test(n));
+  if (found === undefined) return;
+  const wanted = /\.[qkv]_proj\.bias$/.test(found)
+    ? `config.json wants qkv_bias true; deno task doctor ${folder} --convert OUT writes a folder that says so`
+    : "a draft has none";
+  throw new Error(`Cannot use ${path}: it holds ${found}, ${wanted}`);
 }
 
 /** @throws when a draft does not fit a target, or was trained for another. */
@@ -291,23 +295,26 @@ export function checkFits(
   }
 }
 
-/** Puts a draft's weights on a backend, matrices in 8 bits if asked, together with the shared head. */
+/**
+ * Puts a draft's weights on a backend, matrices in 8 or 4 bits if asked, together with the shared head; that one is
+ * rounded too where the host sees it.
+ */
 export function placeDraft(
   { config, parameters, tokens }: Draft,
-  { backend, target, eightBit = false }: { backend: Backend; target: Target; eightBit?: boolean },
+  { backend, target, bits = 32 }: { backend: Backend; target: Target; bits?: Bits },
 ): Params {
-  const weights = sharedHead(target, { backend });
+  const weights = sharedHead(target), matrices = bits === 32 ? {} : draftMatrices(config);
+  const fewer = bits === 32 ? 8 : bits,
+    block = wantedBlock(matrices, { bits: fewer, what: "draft" });
   if (tokens !== undefined) weights[DRAFT_TOKENS] = backend.tensor(tokens, [tokens.length]);
   for (const [name, shape] of Object.entries(draftShapes(config))) {
-    if (!eightBit || shape.length === 1) weights[name] = backend.tensor(parameters[name], shape);
+    if (!(name in matrices)) weights[name] = backend.tensor(parameters[name], shape);
   }
-  if (!eightBit) return weights;
-  const matrices = draftMatrices(config), block = quantBlock(matrices);
-  if (block === 0) throw new Error(`Cannot quantise a draft whose rows are not multiples of 16`);
   for (const [name, shape] of Object.entries(matrices)) {
-    const values = parameters[name] ?? onHost(weights[name], name) as Float32Array;
-    delete weights[name]; // the head in f32: nothing reads it now
-    Object.assign(weights, placeQuantized(name, values, { shape, block, backend }));
+    const values = parameters[name] ?? weights[name]?.host;
+    if (!(values instanceof Float32Array)) continue; // the head: rounded already, or a device's
+    delete weights[name]; // in f32: nothing reads it now
+    Object.assign(weights, placeQuantized(name, values, { shape, block, bits: fewer, backend }));
   }
   return weights;
 }

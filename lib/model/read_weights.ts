@@ -2,16 +2,12 @@
  * From the tensors of a published checkpoint to the weights of the target's Program: some stand side by side there,
  * and what a file holds in 16 bits can stay so. Used by `load.ts`.
  */
-import type { Params } from "../backend/backend.ts";
 import { sameShape, type Shape, sizeOf } from "../graph/node.ts";
 import { toHalf } from "../io/float16.ts";
 import type { TensorSource } from "../io/safetensors.ts";
 import type { TargetConfig } from "./config.ts";
+import { alternateRows } from "./experts.ts";
 import { targetShapes } from "./llama.ts";
-
-/** Names of the weights that a backend holds in f16. */
-export const halfNames = (weights: Readonly<Params>): ReadonlySet<string> =>
-  new Set(Object.keys(weights).filter((name) => weights[name].dtype === "f16"));
 
 /** Published names of matrices that the target Program reads side by side. */
 const MERGED: Record<string, string[]> = {
@@ -25,6 +21,13 @@ function sourcesOf(
   name: string,
   { shape, config }: { shape: Shape; config: TargetConfig },
 ): [name: string, shape: Shape][] {
+  if (shape.length === 3) { // experts, one behind the other
+    const [count, ...own] = shape, apart = { shape: own, config };
+    return Array.from(
+      { length: count },
+      (_, e) => sourcesOf(name.replace(".experts.", `.experts.${e}.`), apart),
+    ).flat();
+  }
   const merged = Object.keys(MERGED).find((m) => name.includes(m));
   if (merged === undefined) return [[name, shape]];
   const { heads, kvHeads, headSize: k, inner } = config;
@@ -89,7 +92,9 @@ export function weightReader(file: TensorSource, config: TargetConfig): WeightRe
   return {
     read(name, shape) {
       const parts = partsOf(name, shape).map((part) => file.readFloat32(part));
-      return parts.length === 1 ? parts[0] : joined(parts, new Float32Array(sizeOf(shape)));
+      const whole = parts.length === 1 ? parts[0] : joined(parts, new Float32Array(sizeOf(shape)));
+      if (shape.length === 3 && name.includes(".w13.")) alternateRows(whole, shape);
+      return whole;
     },
     readHalf(name, shape) {
       const parts = partsOf(name, shape).map((part) => storedHalf(file, part));

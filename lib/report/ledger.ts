@@ -202,7 +202,7 @@ const slug = (text: string) => text.toLowerCase().replace(/[^a-z0-9]+/g, "-");
 
 /** Commands of all rows of Table 1 whose drafts are published under a name that is known. */
 export function ledgerCommands(models: readonly PaperModel[] = TABLE_1): LedgerCommand[] {
-  return models.flatMap(({ model, target, drafts, rows }) =>
+  return models.flatMap(({ model, target, template, drafts, rows }) =>
     Object.entries(rows).flatMap(([method, byTemperature]) =>
       byTemperature.flatMap((cells, temperature): LedgerCommand[] => {
         if (cells === null) return [];
@@ -215,7 +215,14 @@ export function ledgerCommands(models: readonly PaperModel[] = TABLE_1): LedgerC
         if (how === undefined) return [{ ...row, missing: missingOf(method) }];
         const out = `runs/ledger/${slug(model)}-${slug(method)}-t${temperature}`;
         const warm = temperature === 0 ? [] : [`--temperature ${temperature}`];
-        const words = ["deno task eval --protocol paper", `--target ${target}`, ...how, ...warm];
+        const chat = template === undefined ? [] : [`--chat-template ${template}`];
+        const words = [
+          "deno task eval --protocol paper",
+          `--target ${target}`,
+          ...how,
+          ...chat,
+          ...warm,
+        ];
         const kept = [`--out ${out}`, `--answers ${out}/{suite}.jsonl`];
         return [{ ...row, command: [...words, ...kept].join(" ") }];
       })

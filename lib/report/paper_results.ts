@@ -14,6 +14,8 @@ export interface PaperModel {
   model: string;
   /** The target's name on the hub. */
   target: string;
+  /** Its chat template as `--chat-template` names it, where it is published without one. */
+  template?: string;
   /** Names of published drafts by method; of a method that is not here none is known. */
   drafts: Readonly<Record<string, string>>;
   /** At temperature 0 and 1, by method. */
@@ -90,6 +92,7 @@ export const TABLE_1: readonly PaperModel[] = [
   {
     model: "Vicuna1.5-7B",
     target: "lmsys/vicuna-7b-v1.5",
+    template: "vicuna",
     drafts: {
       GRIFFIN: "husj576/GRIFFIN-Vicuna-7B-v1.5",
     },

@@ -25,9 +25,9 @@ const bytes = (tensors: Params) =>
 
 Deno.test("planned bytes of weights and caches are those of the shipped target, in 32 and in 8 bits", async () => {
   using backend = await openOnnxBackend();
-  for (const eightBit of [false, true]) {
-    const { config, weights } = await loadTarget("data/target", { backend, eightBit });
-    assert.equal(weightBytes(config, { bits: eightBit ? 8 : 32 }), bytes(weights));
+  for (const bits of [32, 8, 4] as const) {
+    const { config, weights } = await loadTarget("data/target", { backend, bits });
+    assert.equal(weightBytes(config, { bits }), bytes(weights));
     using cache = newCache(backend, config, { capacity: 100, layers: config.layers });
     assert.equal(cacheBytes(config, 100), bytes(cache.tensors));
   }

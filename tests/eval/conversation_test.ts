@@ -58,7 +58,7 @@ async function withTiny(
   const loaded = tinyTarget(backend);
   using target = new TargetDecoder(loaded, { backend: counting });
   const growth = dynamicGrowth({ depth: 2, width: 2, budget: 4 });
-  const settings = { backend: counting, target: loaded, growth, eightBit: false };
+  const settings = { backend: counting, target: loaded, growth, bits: 32 as const };
   using drafter = new TreeDrafter(tinyDraft(tinyDraftConfig()), settings);
   const run = (suite: Suite, changes: Partial<EvaluateOptions> = {}) =>
     evaluate(target, suite, { tokenizer: TOKENIZER, drafter, maxTokens: TOKENS, ...changes });

@@ -21,6 +21,7 @@ import {
   softmax,
   treeAttention,
 } from "../../lib/graph/composites.ts";
+import { expertMix } from "../../lib/graph/expert_mix.ts";
 import { gradients } from "../../lib/graph/gradients.ts";
 import {
   type BinaryFn,
@@ -167,6 +168,7 @@ const cases: { [O in OpName]: Cases } = {
   streamAttentionGradient: "own test",
   argmaxRows: [one([3, 5], argmaxRows)],
   sampleRows: [{ shapes: [[3, 5], [3]], build: sampleRows, positive: true }],
+  expertMix: "refused",
   adamw: "refused",
 };
 
@@ -252,6 +254,10 @@ Deno.test("ops without a gradient refuse one by name", () => {
       second: x,
       schedule: ops.input("schedule", [3]),
     }, attrs).parameter,
+    expertMix: expertMix({
+      ...{ x, scores: ops.input("scores", [2, 3]) },
+      ...{ up: ops.input("up", [3, 6, 4]), down: ops.input("down", [3, 4, 3]) },
+    }, { chosen: 2 }),
     treeAttention: attend(ops.reshape(ops.concat([x, x, x], 1), [1, 2, 12])),
   };
   const refused = Object.keys(cases).filter((op) => cases[op as OpName] === "refused");

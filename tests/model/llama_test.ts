@@ -10,7 +10,7 @@ import { ancestorMask, depthsOf } from "../../lib/decode/ancestry.ts";
 import type { TargetConfig } from "../../lib/model/config.ts";
 import { targetMatrices, targetProgram, targetShapes } from "../../lib/model/llama.ts";
 import { type Cache, newBatchCache, newCache, Rows } from "../../lib/model/placement.ts";
-import { dequantize, quantBlock, quantize } from "../../lib/model/quantize.ts";
+import { type Bits, dequantize, quantBlock, quantize } from "../../lib/model/quantize.ts";
 import { assertClose } from "../tolerance.ts";
 import { naiveTarget } from "./naive.ts";
 import { TINY, tinyTarget, tinyWeights } from "./tiny.ts";
@@ -26,18 +26,18 @@ interface Found {
 
 /** Runs rows placed by `place` over a cache. */
 async function forward(
-  { backend, config, cache, eightBit = false }: {
+  { backend, config, cache, bits = 32 }: {
     backend: Backend;
     config: TargetConfig;
     cache: Cache;
-    eightBit?: boolean;
+    bits?: Bits;
   },
   rows: number,
   place: (rows: Rows) => void,
 ): Promise<Found> {
-  using run = await backend.compile(targetProgram(config, { rows, capacity: CAPACITY, eightBit }), {
-    weights: tinyTarget(backend, { ...config, eightBit }).weights,
-  });
+  const { weights } = tinyTarget(backend, { ...config, bits });
+  const program = targetProgram(config, { rows, capacity: CAPACITY, stored: weights });
+  using run = await backend.compile(program, { weights });
   using placed = new Rows(backend, rows, CAPACITY);
   place(placed);
   const out = await run.run({ ...placed.inputs, ...cache.tensors });
@@ -208,7 +208,7 @@ for (const tied of [false, true]) {
     const wanted = naiveTarget({ ...config, tied: false }, (name) => weights[name], IDS);
     const run = async (backend: Backend) => {
       using cache = newCache(backend, config, { capacity: CAPACITY, layers: config.layers });
-      const settings = { backend, config, cache, eightBit: true };
+      const settings = { backend, config, cache, bits: 8 as const };
       return await forward(settings, IDS.length, (rows) => rows.placeChain(IDS, 0));
     };
     const reference = await run(referenceBackend());

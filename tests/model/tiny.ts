@@ -9,6 +9,7 @@ import { targetShapes } from "../../lib/model/llama.ts";
 import { type Draft, placeTarget, type Target } from "../../lib/model/load.ts";
 import { random } from "../../lib/random.ts";
 import { initialDraft } from "../../lib/train/initial.ts";
+import type { Bits } from "../../lib/model/quantize.ts";
 
 /** Two layers, grouped key heads. */
 export const TINY: TargetConfig = {
@@ -39,17 +40,17 @@ export function tinyWeights(config: TargetConfig, seed = 1): Record<string, Floa
   );
 }
 
-/** A random target on a backend, in 8 bits if asked. */
+/** A random target on a backend, in fewer bits if asked. */
 export function tinyTarget(
   backend: Backend,
-  { seed = 1, eightBit = false, ...changes }: Partial<TargetConfig> & {
+  { seed = 1, bits = 32, ...changes }: Partial<TargetConfig> & {
     seed?: number;
-    eightBit?: boolean;
+    bits?: Bits;
   } = {},
 ): Target {
   const config = { ...TINY, ...changes }, values = tinyWeights(config, seed);
-  const weights = placeTarget(config, (name) => values[name], { backend, eightBit });
-  return { folder: "tiny", config, weights, eightBit, identity: `tiny-${seed}` };
+  const weights = placeTarget(config, (name) => values[name], { backend, bits });
+  return { folder: "tiny", config, weights, bits, identity: `tiny-${seed}` };
 }
 
 /** A draft that fits a tiny target. */

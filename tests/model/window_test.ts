@@ -56,7 +56,7 @@ Deno.test("drafted text is plain text beyond the window, with trees deeper than 
   const draft = tinyDraft(tinyDraftConfig(sizes)), maxTokens = 24;
   const growth = dynamicGrowth({ depth: 6, width: 3, budget: 24 });
   using target = new TargetDecoder(loaded, { backend });
-  using drafter = new TreeDrafter(draft, { backend, target: loaded, growth, eightBit: false });
+  using drafter = new TreeDrafter(draft, { backend, target: loaded, growth, bits: 32 });
   const plain = await record(generate(target, prompt, { maxTokens }));
   const drafted = await record(speculate(target, prompt, { drafter, maxTokens }));
   assert.deepEqual(drafted.tokens, plain.tokens);

@@ -156,8 +156,10 @@ Deno.test("the run of each command fills the three cells of its row", () => {
 
 Deno.test("README.md has the commands of GRIFFIN's rows", async () => {
   const readme = await Deno.readTextFile(join(import.meta.dirname!, "../../README.md"));
-  for (const { target, drafts: { GRIFFIN } } of TABLE_1) {
+  for (const { target, template, drafts: { GRIFFIN } } of TABLE_1) {
     if (GRIFFIN === undefined) continue;
-    ok(readme.includes(`deno task eval --protocol paper --target ${target} --draft ${GRIFFIN}\n`));
+    const chat = template === undefined ? "" : ` --chat-template ${template}`,
+      words = `${GRIFFIN}${chat}`;
+    ok(readme.includes(`deno task eval --protocol paper --target ${target} --draft ${words}\n`));
   }
 });

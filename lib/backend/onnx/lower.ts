@@ -184,7 +184,7 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
     e.one("MatMulNBits", xs, {
       K: { int: n.inputs[0].shape[1] },
       N: { int: n.shape[1] },
-      bits: { int: 8 },
+      bits: { int: n.attrs.bits },
       block_size: { int: n.attrs.block },
       // 4 = int8 activations, the quick path; the products sum in i32, exact for a block.
       accuracy_level: { int: 4 },
@@ -214,6 +214,17 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
       results: 3,
     });
   },
+  // The chosen experts alone, the rows of each together. Gate and up in turn is what it calls interleaved.
+  expertMix: (n, [x, scores, up, down], e) => [
+    e.one("MoE", [x, scores, up, "", down], {
+      k: { int: n.attrs.chosen },
+      activation_type: { string: "swiglu" },
+      activation_alpha: { float: 1 },
+      activation_beta: { float: 0 },
+      swiglu_fusion: { int: 1 },
+      normalize_routing_weights: { int: 1 },
+    }, MICROSOFT),
+  ],
 };
 
 /** Composites whose native operator is ONNX Runtime's own: its names, some of them in the standard's domain. */
@@ -223,6 +234,7 @@ const OWN_OPERATORS: ReadonlySet<CompositeName> = new Set<CompositeName>([
   "rope",
   "quantizedMatmul",
   "treeAttention",
+  "expertMix",
 ]);
 
 /**

@@ -20,6 +20,7 @@ import { type Kernel, shaderOf } from "../../../kernels/kernel.ts";
 import { elementwise } from "./elementwise.ts";
 import { claims, launches } from "./launches.ts";
 import { movement, repetition } from "./movement.ts";
+import { launchPacked } from "./packed_product.ts";
 import { launchProduct } from "./product.ts";
 import {
   Bindings,
@@ -78,6 +79,16 @@ function storeOf(x: Expression): { type: string; write: (w: Writer) => string } 
   return { type: "u32", write: (w) => [0, 1, 2, 3].map((i) => byte(w, i)).join(" | ") };
 }
 
+/** Can the value be made four elements at a time? Not where a slot is also read element by element. */
+function readsInFours(x: Expression): boolean {
+  if (x.dtype !== "f32" || x.four === undefined || sizeOf(x.shape) % 4 !== 0) return false;
+  const bindings = new Bindings();
+  x.four(new Writer(bindings), "i");
+  return !bindings.mixed;
+}
+
+const fourOf = (x: Expression) => ({ type: "vec4f", write: (w: Writer) => x.four!(w, "i") });
+
 /** Operations an element may take before it is worth its memory. */
 const LONGEST_CHAIN = 48;
 
@@ -104,10 +115,11 @@ export class Lowering {
   materialise(x: Expression, label: string, { fresh = false } = {}): Slot {
     if (x.whole !== undefined && !fresh) return x.whole;
     const slot: Slot = { shape: x.shape, dtype: x.dtype, label };
-    const words = bytesOf(slot) / 4, { type, write } = storeOf(x);
+    const vectors = readsInFours(x), words = bytesOf(slot) / (vectors ? 16 : 4);
+    const { type, write } = vectors ? fourOf(x) : storeOf(x);
     this.launch(pointwiseKernel(words), (bindings) => {
       const w = new Writer(bindings), value = write(w);
-      const name = bindings.name(slot, { writes: true });
+      const name = bindings.name(slot, { writes: true, vectors });
       return [
         [
           `fn value(i: u32) -> ${type} {`,
@@ -182,6 +194,9 @@ function readers({ steps, results }: Flat, { outputs, updates }: Program): Map<s
   return counts;
 }
 
+/** Products whose kernels can add something before they write. */
+const PRODUCTS = { matmul: launchProduct, quantizedMatmul: launchPacked };
+
 /**
  * Products that are only ever added to something known by then, and the additions: the kernel adds before it writes,
  * which saves a sweep over memory (a residual after each block of a decoder).
@@ -196,9 +211,8 @@ function addends(flat: Flat, counts: Map<string, number>): Map<Node, { sum: Node
         fits = sameShape(product.shape, sum.shape) &&
           sameShape(other.shape, sum.shape);
       const before = at.get(sides[1 - i])! < at.get(product)!;
-      if (product.op !== "matmul" || !fits || !before || counts.get(`${product.id} 0`) !== 1) {
-        continue;
-      }
+      const only = counts.get(`${product.id} 0`) === 1;
+      if (!(product.op in PRODUCTS) || !fits || !before || !only) continue;
       found.set(product, { sum, other });
       break;
     }
@@ -251,7 +265,7 @@ export function lower(program: Program, limits: LowerLimits): Lowered {
     const inputs = n.inputs.map(valueOf), addition = added.get(n);
     if (addition !== undefined) {
       const options = { l, addend: valueOf(addition.other) };
-      const [slot] = launchProduct(n as Node<"matmul">, inputs, options);
+      const [slot] = PRODUCTS[n.op as keyof typeof PRODUCTS](n as never, inputs, options);
       values.set(addition.sum, [loadAll(slot)]);
       continue;
     }

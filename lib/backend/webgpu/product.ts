@@ -8,7 +8,7 @@ import type { Lowering } from "./lower.ts";
 import { type Bindings, type Expression, functionOf, type Slot, Writer } from "./writer.ts";
 
 /** An operand [.., R, C] of a product; `inner` is the dimension that is summed over, -1 or -2. */
-interface Operand {
+export interface Operand {
   name: "a" | "b";
   x: Expression;
   inner: -1 | -2;
@@ -19,13 +19,13 @@ interface Operand {
  * Computed operands become memory first, except weights that are unpacked while they are multiplied, and few rows:
  * the activation between two products of decoding costs less than a dispatch.
  */
-function settled(x: Expression, { l, few }: { l: Lowering; few: boolean }): Expression {
+export function settled(x: Expression, { l, few }: { l: Lowering; few: boolean }): Expression {
   const packed = [...x.slots].some(({ dtype }) => dtype === "u8" || dtype === "f16");
   return l.settled(x, { cost: packed || few ? 4 : 0, label: "operand" });
 }
 
 /** Can four neighbours along `axis` be read as one vector? */
-function readsVectors({ x: { view, shape } }: Operand, axis: -1 | -2): boolean {
+export function readsVectors({ x: { view, shape } }: Operand, axis: -1 | -2): boolean {
   if (view === undefined || view.slot.dtype !== "f32" || sizeOf(view.slot.shape) % 4 !== 0) {
     return false;
   }
@@ -35,7 +35,7 @@ function readsVectors({ x: { view, shape } }: Operand, axis: -1 | -2): boolean {
 }
 
 /** `NAME_at(b, outer, k)`: one element. */
-function elementFunction({ name, x, inner, lead }: Operand, bindings: Bindings): string {
+export function elementFunction({ name, x, inner, lead }: Operand, bindings: Bindings): string {
   return functionOf(`${name}_at`, x, {
     parameters: ["b", "o", "k"],
     bindings,
@@ -44,7 +44,7 @@ function elementFunction({ name, x, inner, lead }: Operand, bindings: Bindings):
 }
 
 /** `NAME_vector(b, outer, k)`: four elements along the dimension that lies in memory. */
-function vectorFunction({ name, x, inner, lead }: Operand, bindings: Bindings): string {
+export function vectorFunction({ name, x, inner, lead }: Operand, bindings: Bindings): string {
   const w = new Writer(bindings), { slot, strides, offset } = x.view!;
   const index = [...w.split("b", lead), ...(inner === -1 ? ["o", "k"] : ["k", "o"])];
   const at = index.reduce((sum, i, d) => w.plus(sum, w.times(i, strides[d])), `${offset}u`);
@@ -58,7 +58,7 @@ function vectorFunction({ name, x, inner, lead }: Operand, bindings: Bindings): 
 }
 
 /** `NAME_four(b, outer, k)`: four values along k, zeros behind its end. */
-function fourAlongK({ name }: Operand, k: number, whole: boolean): string {
+export function fourAlongK({ name }: Operand, k: number, whole: boolean): string {
   const head = `fn ${name}_four(b: u32, o: u32, k: u32) -> vec4f {`;
   if (whole) return `${head} return ${name}_vector(b, o, k); }`;
   const one = (i: number) => {
@@ -87,7 +87,7 @@ function blockAlongOuter(name: "a" | "b"): string {
 }
 
 /** `a_rows`: eight vectors along k. */
-function rowsFunction(outer: number, alongOuter: boolean): string {
+export function rowsFunction(outer: number, alongOuter: boolean): string {
   const head = "fn a_rows(b: u32, o: u32, k: u32) -> array<vec4f, 8> {";
   if (!alongOuter) {
     return `${head}\n${blockAlongK("a", outer)}\n  return array<vec4f, 8>(${
@@ -102,7 +102,7 @@ function rowsFunction(outer: number, alongOuter: boolean): string {
 }
 
 /** `b_columns`: for each of four k, eight columns. */
-function columnsFunction(outer: number, alongOuter: boolean): string {
+export function columnsFunction(outer: number, alongOuter: boolean): string {
   const head = "fn b_columns(b: u32, k: u32, o: u32) -> array<Pair, 4> {";
   const pairs = (pair: (q: number) => string) => [0, 1, 2, 3].map(pair).join(", ");
   if (alongOuter) {
