@@ -22,7 +22,8 @@ interface Reading {
   limit: number;
   parts: Record<string, number>;
   /** Rows are what is summed over. */
-  reordered?: boolean;
+  /** Sums are taken in another order; a number: the absolute error that cancelling terms may leave. */
+  reordered?: boolean | number;
   data?: Record<string, HostArray>;
 }
 
@@ -75,7 +76,7 @@ const READINGS: Record<string, Reading> = {
       y: quantized(2, [66, 3, 16]),
       limit: 2000,
       parts: { packed: 2, scales: 1 },
-      reordered: true,
+      reordered: 2e-3,
     },
   },
   "8 bits and scales apart, many rows": {
@@ -130,7 +131,8 @@ testOnWebGpu("weights in parts are read as whole ones are", async (whole) => {
     );
     using split = await openWebGpuBackend({ bindingLimit: limit });
     const one = await runOn(whole, p, given), many = await runOn(split, p, given);
-    if (reordered) assertClose(many, one, { what: name, shape: y.shape, a: 1e-5, n: 64 });
+    const a = typeof reordered === "number" ? reordered : 1e-5;
+    if (reordered) assertClose(many, one, { what: name, shape: y.shape, a, n: 64 });
     else assert.deepEqual(many, one, name);
   }
 });
