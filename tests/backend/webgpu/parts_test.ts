@@ -21,7 +21,6 @@ interface Reading {
   y: Node;
   limit: number;
   parts: Record<string, number>;
-  /** Rows are what is summed over. */
   /** Sums are taken in another order; a number: the absolute error that cancelling terms may leave. */
   reordered?: boolean | number;
   data?: Record<string, HostArray>;
