@@ -311,7 +311,7 @@ export function claims(n: Node, limits: LowerLimits): boolean {
   if (n.op === "streamAttention" || n.op === "streamAttentionGradient") {
     return claimsStreams(n, limits);
   }
-  if (isOp(n, "quantizedMatmul")) return claimsPacked(n, limits);
+  if (isOp(n, "quantizedMatmul")) return claimsPacked(n);
   if (n.op === "rope") return n.shape.at(-1)! % 8 === 0; // four pairs a thread
   if (n.op === "treeAttention") {
     return n.inputs[1].shape[3] % 4 === 0 && n.inputs[1].shape[3] <= 256;

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { referenceBackend } from "../../../lib/backend/reference.ts";
+import { openWebGpuBackend } from "../../../lib/backend/webgpu/backend.ts";
 import { lower } from "../../../lib/backend/webgpu/lower.ts";
 import type { Backend } from "../../../lib/backend/backend.ts";
 import { quantizedMatmul, silu } from "../../../lib/graph/composites.ts";
@@ -118,6 +119,23 @@ testOnWebGpu("equal runs are equal to the bit, and so is a row in any company", 
   assert.deepEqual(await run(backend, many), first);
   alone.data.x.data = many.data.x.data.slice(5 * 288, 6 * 288);
   assert.deepEqual(await run(backend, alone), first.slice(5 * 65, 6 * 65));
+});
+
+testOnWebGpu("a packed matrix in parts gives what one in a single buffer gives", async (whole) => {
+  const shapes: [Sizes, limit: number, parts: number][] = [
+    [{ rows: 3, outer: 70, blocks: 3, block: 16, bits: 4 }, 900, 2],
+    [{ rows: 11, outer: 70, blocks: 3, block: 16, bits: 8 }, 3100, 2],
+    // Scales in parts of other sizes than the matrix.
+    [{ rows: 1, outer: 70, blocks: 20, block: 16, bits: 4 }, 4800, 4],
+    [{ rows: 9, outer: 70, blocks: 20, block: 16, bits: 8 }, 12000, 2],
+  ];
+  for (const [sizes, bindingLimit, parts] of shapes) {
+    const one = call(sizes, ({ x, w, s, y }) => ops.add(y, quantizedMatmul(x, w, s)));
+    const { dispatches } = lower(one.p, { bindings: 8, bytes: bindingLimit });
+    assert.equal(dispatches.length, parts, show(sizes));
+    using split = await openWebGpuBackend({ bindingLimit });
+    assert.deepEqual(await run(split, one), await run(whole, one), show(sizes));
+  }
 });
 
 Deno.test("a packed matrix is read as it is: one dispatch, nothing unpacked to memory", () => {
