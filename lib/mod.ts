@@ -39,15 +39,20 @@ export type { DType, Node, Shape } from "./graph/node.ts";
 export * from "./graph/ops.ts";
 export {
   adamw,
+  argmaxRows,
   crossEntropy,
   expand,
   logSoftmax,
+  processRows,
   quantizedMatmul,
   rmsNorm,
   rope,
+  type RowSampling,
+  sampleRows,
   silu,
   smoothL1,
   softmax,
+  streamAttention,
   treeAttention,
 } from "./graph/composites.ts";
 export { gradients } from "./graph/gradients.ts";

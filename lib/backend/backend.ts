@@ -41,6 +41,11 @@ export interface Backend extends Disposable {
   readonly hostVisible: boolean;
   /** A tensor over host data (f16 as bits); CPU backends take the array over without copying. */
   tensor(data: HostArray, shape: Shape): Tensor;
+  /**
+   * A weight of a model too large to be held twice: like `tensor`, but `data` may be moved (it is empty then), on the
+   * CPU to a file without a name that is mapped, since Programs keep packed copies of what they read.
+   */
+  weight?(data: HostArray, shape: Shape): Tensor;
   /** An input that the host goes on writing: every run sees what is in its `host` array by then. */
   shared(data: HostArray, shape: Shape): Tensor;
   /**

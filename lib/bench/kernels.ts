@@ -10,8 +10,10 @@ import {
   crossEntropy,
   quantizedMatmul,
   rmsNorm,
+  rope,
   sampleRows,
   silu,
+  smoothL1,
   softmax,
   streamAttention,
   treeAttention,
@@ -111,6 +113,7 @@ function attentionCases(): KernelCase[] {
 /** All calls that are timed. */
 export function kernelCases(): KernelCase[] {
   const rows = [1024, 256], wide = [1024, 688], logits = [1024, 4096], scores = [4, 4, 256, 256];
+  const wideHeads = [1024, 512];
   const head = [4096, 256], heads = 8, kvHeads = 4, k = 64, capacity = 512, t = 8;
   const cache = [1, kvHeads, capacity, k], qkv = [1, t, (heads + 2 * kvHeads) * k];
   const scalar = (shape: Shape) => ({ shape, dtype: "i32" as const, below: 256 });
@@ -145,6 +148,19 @@ export function kernelCases(): KernelCase[] {
       inputs: { a: { shape: wide }, b: { shape: wide } },
       build: ({ a, b }) => y(ops.mul(silu(a), b)),
       ...{ flops: 0, bytes: mb(wide, wide, wide), inStep: 3, peer: { op: "gated" } },
+    },
+    {
+      ...{ kernel: "rope", shape: "4 x 8 x 256 x 64 of rows side by side" },
+      inputs: { x: { shape: wideHeads }, c: { shape: [256, 32] }, s: { shape: [256, 32] } },
+      build: ({ x, c, s }) =>
+        y(rope(ops.transpose(ops.reshape(x, [4, 256, 8, 64]), [0, 2, 1, 3]), c, s)),
+      ...{ flops: 0, bytes: mb(wideHeads, wideHeads), inStep: 4 },
+    },
+    {
+      ...{ kernel: "reduce", shape: "mean SmoothL1 of 1024 rows of 256" },
+      inputs: { a: { shape: rows }, b: { shape: rows } },
+      build: ({ a, b }) => y(ops.reduce("mean", smoothL1(a, b), { axes: [1] })),
+      ...{ flops: 0, bytes: mb(rows, rows), inStep: 1 },
     },
     {
       ...{ kernel: "reduce", shape: "sum of 1024 rows of 256", inputs: { x: { shape: rows } } },

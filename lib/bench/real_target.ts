@@ -97,7 +97,7 @@ async function padTokenizer(folder: string, vocabulary: number): Promise<string>
       `Cannot pad the tokenizer of ${folder} to ${vocabulary} tokens: it has ${known}`,
     );
   }
-  for (let id = known; id < vocabulary; id++) vocab[`<unused ${id}>`] = id;
+  for (let id = known; id < vocabulary; id++) vocab[`<unused-${id}>`] = id;
   return JSON.stringify(tokenizer);
 }
 

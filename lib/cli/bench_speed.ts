@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { OnnxBackend } from "../backend/onnx/backend.ts";
 import { knownCosts } from "../bench/costs.ts";
 import { compareSides, type Side, type SideSpeed } from "../bench/decoding_speed.ts";
-import { openPeer, type Peer } from "../bench/peers.ts";
+import { openPeer, type Peer, PEERS } from "../bench/peers.ts";
 import { loadSuite } from "../data/suites.ts";
 import { generate, speculate } from "../decode/generate.ts";
 import { GREEDY } from "../decode/sample.ts";
@@ -22,7 +22,7 @@ import { Progress } from "./progress.ts";
 
 /** The version that was timed; it is fetched when first asked for and is no dependency of the project. */
 const TRANSFORMERS_JS = "npm:@huggingface/transformers@4.3.1";
-const SCRIPT = join(import.meta.dirname!, "../../tests/peers/transformers_js_decoding.ts");
+const SCRIPT = join(PEERS, "transformers_js_decoding.ts");
 const WARM = { temperature: 1, topK: 0, topP: 1 }, LARGEST = 64;
 
 interface SpeedOptions {

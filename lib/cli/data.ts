@@ -9,9 +9,10 @@ import { takePrompts } from "../data/prompts.ts";
 import { type Storage, STORAGES } from "../data/storage.ts";
 import { checkSampling } from "../decode/sample.ts";
 import { loadTarget } from "../model/load.ts";
+import type { Bits } from "../model/quantize.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type Io, runCommand } from "./command.ts";
-import { DEVICE_OPTION } from "./decoding_options.ts";
+import { DECODING_OPTIONS, DEVICE_OPTION } from "./decoding_options.ts";
 import { TARGET_OPTION } from "./models.ts";
 import { Progress } from "./progress.ts";
 import { writeDataCommand } from "./run_record.ts";
@@ -76,6 +77,12 @@ await runCommand({
     },
     device: DEVICE_OPTION,
     batch: { type: "integer", minimum: 1, default: 16, describe: "conversations at a time" },
+    context: DECODING_OPTIONS.context,
+    "target-bits": {
+      ...DECODING_OPTIONS["target-bits"],
+      describe:
+        "target's matrices; a draft trained on features of fewer bits is one for that target",
+    },
     seed: { type: "integer", default: 0, describe: "of prompts and answers" },
     storage: {
       type: "string",
@@ -105,7 +112,8 @@ await runCommand({
   const { backend: opened, reason } = await openBackend(options.device as Device);
   using backend = opened;
   if (options.device !== "cpu") say(`device: ${reason}`);
-  const target = await loadTarget(options.target, { backend });
+  const { context } = options, bits = Number(options["target-bits"]) as Bits;
+  const target = await loadTarget(options.target, { backend, bits, context });
   const tokenizer = await loadTokenizer(options.target);
   const summary: Record<string, unknown> = {};
   for (

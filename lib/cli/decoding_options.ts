@@ -219,7 +219,7 @@ function openResident(
     drafter: TreeDrafter | undefined;
   },
 ): EvaluateOptions["resident"] {
-  const { topP, repetitionPenalty } = sampling;
+  const { topK, topP, repetitionPenalty } = sampling;
   const fixed = drafter === undefined ||
     (drafter.growth.shape !== undefined && drafter.decoder.children === "top");
   const obstacles = [
@@ -227,7 +227,8 @@ function openResident(
     target.target.stages !== undefined && "--cpu-layers",
     !fixed && "a tree that is not dynamic and of fixed size, with the draft's best tokens",
     trace !== undefined && "--trace",
-    (topP !== 1 || repetitionPenalty !== 1) && "--top-p or --repetition-penalty",
+    topP !== 1 && topK === 0 && "--top-p without --top-k",
+    repetitionPenalty !== 1 && "--repetition-penalty",
   ];
   const obstacle = obstacles.find((name) => name !== false);
   if (rounds === "device" && obstacle !== undefined) {

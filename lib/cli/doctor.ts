@@ -19,7 +19,9 @@ await runCommand({
     target: {
       type: "string",
       describe:
-        "target folder: does the draft fit it, and has it learnt anything since it began with it",
+        "target, a folder, a GGUF file or ORG/NAME[@REVISION] of the hub: does the draft fit it, and has it " +
+        "learnt anything since it began with it",
+      model: "target",
     },
     convert: {
       type: "string",

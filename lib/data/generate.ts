@@ -75,7 +75,7 @@ export async function* generateData(
   const { backend, tokenizer, folder, maxTokens = 160, batch = 16, seed = 0, signal } = options;
   const { sampling = { temperature: 0.7, topK: 0, topP: 0.95 }, greedyShare = 0.5 } = options;
   const { storage = "f16", taps = [], promptSource = "given" } = options;
-  const { config, identity } = target, { width, vocabulary } = config;
+  const { config, identity, bits = 32 } = target, { width, vocabulary } = config;
   const of = { target: identity, width, taps, storage };
   const { temperature, topP, topK } = sampling;
   const writer = await openShardWriter(folder, {
@@ -88,6 +88,7 @@ export async function* generateData(
       "top-p": topP,
       "greedy share": greedyShare,
       "tokens at most": maxTokens,
+      ...(bits !== 32 && { "target bits": bits }),
     },
   });
   const waiting = prompts.filter((p) => !writer.done.has(p.id)).reverse();

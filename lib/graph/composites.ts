@@ -47,7 +47,7 @@ import {
 } from "./node.ts";
 import { expandKeepRows } from "./keep_rows.ts";
 
-export { argmaxRows, sampleRows } from "./choose_rows.ts";
+export { argmaxRows, processRows, type RowSampling, sampleRows } from "./choose_rows.ts";
 export { streamAttention } from "./stream_attention.ts";
 
 const last = (x: Node): number => x.shape[x.shape.length - 1];

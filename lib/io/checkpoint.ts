@@ -56,7 +56,7 @@ export function openCheckpoint(folder: string): TensorSource {
     metadata: Object.assign({}, ...[...shards.values()].map((s) => s.metadata)),
     has: (name) => Object.hasOwn(placed, name),
     info: (name) => shardOf(name).info(name),
-    readFloat32: (name) => shardOf(name).readFloat32(name),
+    readFloat32: (name, into) => shardOf(name).readFloat32(name, into),
     readHalf: (name) => shardOf(name).readHalf(name),
     readInt: (name) => shardOf(name).readInt(name),
     [Symbol.dispose]() {

@@ -6,6 +6,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { sizeOf } from "../graph/node.ts";
 import { BLOCK_TYPES, type BlockName, READABLE_BLOCKS } from "./gguf_blocks.ts";
+import { moveInto } from "./room.ts";
 import { halfOf, type TensorInfo, type TensorSource } from "./safetensors.ts";
 
 /** A setting of the file. */
@@ -188,11 +189,12 @@ export function openGguf(path: string): GgufFile {
       if (found !== undefined) return found;
       throw new Error(`Cannot read ${path}: it has no tensor ${name}`);
     };
-    const readFloat32 = (name: string) => {
+    const readFloat32 = (name: string, into?: Float32Array) => {
       const { dtype, shape, range: [from, end] } = info(name);
       const block = BLOCK_TYPES[tensors.get(name)!.type];
       if (block.read !== undefined) {
-        return block.read(read(start + from, end - from), sizeOf(shape));
+        const values = block.read(read(start + from, end - from), sizeOf(shape));
+        return moveInto(values, { name, into, path });
       }
       const wanted = READABLE_BLOCKS.join(", ");
       throw new Error(`Cannot read ${name} of ${path}: it is ${dtype}, wanted one of ${wanted}`);

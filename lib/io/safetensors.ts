@@ -5,8 +5,9 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { sizeOf } from "../graph/node.ts";
 import { writeFileAtomic } from "./atomic.ts";
+import { roomFor } from "./room.ts";
 import type { BlockName } from "./gguf_blocks.ts";
-import { fromBrain, fromHalf, toBrain, toHalf } from "./float16.ts";
+import { fromBrain, toBrain, toHalf } from "./float16.ts";
 
 /** Bytes of one element of each type that can be read; the format's 8-bit floats and smaller are not. */
 export const ELEMENT_BYTES = {
@@ -32,6 +33,17 @@ const LARGEST_HEADER = 100_000_000;
 /** Bytes asked for at a time: a single read of 2 GiB (the embedding of a large model) is refused. */
 const LARGEST_READ = 2 ** 30;
 
+/** Bytes of a tensor that are converted at a time. */
+const PIECE = 2 ** 24;
+
+/** Types that can be read as f32, and how stored bytes become numbers that a Float32Array takes over. */
+const TO_FLOAT32 = {
+  F32: (data: ArrayBuffer) => new Float32Array(data),
+  F16: (data: ArrayBuffer) => new Float16Array(data),
+  BF16: (data: ArrayBuffer) => fromBrain(new Uint16Array(data)),
+  F64: (data: ArrayBuffer) => new Float64Array(data),
+};
+
 export interface TensorInfo {
   /** Those of blocks are GGUF's. */
   dtype: SafeType | BlockName;
@@ -48,8 +60,8 @@ export interface TensorSource extends Disposable {
   has(name: string): boolean;
   /** @throws naming the file when there is no such tensor. */
   info(name: string): TensorInfo;
-  /** Values as f32, whatever floating type they are stored in. */
-  readFloat32(name: string): Float32Array;
+  /** Values as f32, whatever floating type they are stored in; `into`: memory of that size, which is returned. */
+  readFloat32(name: string, into?: Float32Array): Float32Array;
   /** Values as bits of f16, as they stand if they are stored so. @throws when one is too large. */
   readHalf(name: string): Uint16Array;
   /** Values of an integer or boolean tensor. @throws when one does not fit 32 bits. */
@@ -220,20 +232,19 @@ class SafetensorsFile implements TensorSource {
     return this.#read(this.#dataStart + start, end - start).buffer;
   }
 
-  readFloat32(name: string): Float32Array {
-    const { dtype } = this.info(name), data = this.#bytes(name);
-    switch (dtype) {
-      case "F32":
-        return new Float32Array(data);
-      case "F16":
-        return fromHalf(new Uint16Array(data));
-      case "BF16":
-        return fromBrain(new Uint16Array(data));
-      case "F64":
-        return new Float32Array(new Float64Array(data));
-      default:
-        throw new Error(`Cannot read ${name} of ${this.path} as f32: it is ${dtype}`);
+  readFloat32(name: string, into?: Float32Array): Float32Array {
+    const { dtype, shape, range: [start] } = this.info(name), size = sizeOf(shape);
+    const type = dtype as keyof typeof TO_FLOAT32,
+      convert = dtype in TO_FLOAT32 && TO_FLOAT32[type];
+    if (!convert) throw new Error(`Cannot read ${name} of ${this.path} as f32: it is ${dtype}`);
+    const values = roomFor(name, { size, into, path: this.path });
+    // Piece by piece, so that the stored form is never there as a whole.
+    const bytes = ELEMENT_BYTES[type], piece = PIECE / bytes;
+    for (let at = 0; at < size; at += piece) {
+      const count = Math.min(piece, size - at), from = this.#dataStart + start + at * bytes;
+      values.set(convert(this.#read(from, count * bytes).buffer), at);
     }
+    return values;
   }
 
   readHalf(name: string): Uint16Array {

@@ -6,6 +6,7 @@
 import { type Shape, sizeOf } from "../graph/node.ts";
 import { fromBrain, fromHalf } from "./float16.ts";
 import { type Allowed, unpickle } from "./pickle.ts";
+import { moveInto } from "./room.ts";
 import { halfOf, type TensorSource } from "./safetensors.ts";
 import { openZip, type ZipEntry, type ZipFile } from "./zip.ts";
 
@@ -188,7 +189,8 @@ function sourceOf(zip: ZipFile, tensors: ReadonlyMap<string, TorchTensor>): Tens
         range: [entry.start, entry.start + sizeOf(shape) * bytes],
       } as ReturnType<TensorSource["info"]>;
     },
-    readFloat32: (name) => read(name, "floating point", toFloat32),
+    readFloat32: (name, into) =>
+      moveInto(read(name, "floating point", toFloat32), { name, into, path }),
     readHalf: (name) =>
       find(name).storage.dtype === "F16"
         ? new Uint16Array(gatherBytes(zip, name, find(name)).buffer)

@@ -15,6 +15,7 @@ import { draftShapes } from "./draft.ts";
 import {
   DRAFT_FORMATS,
   type DraftFormat,
+  type ForeignConfig,
   foreignConfig,
   foreignName,
   type FormatName,
@@ -86,7 +87,8 @@ const BESIDE: readonly (readonly [pattern: RegExp, role: Role, what?: string])[]
 
 /** Tensors that change what a draft computes, in ways that our graph does not know. */
 const CHANGES: readonly (readonly [pattern: RegExp, what: string])[] = [
-  [/self_attn\.[qkvo]_proj\.bias$/, "a bias of attention"],
+  [/self_attn\.o_proj\.bias$/, "a bias of attention's output"],
+  [/self_attn\.[qkv]_proj\.bias$/, "a bias of attention, of which EAGLE-3 has none here"],
   [/mlp\..*\.bias$/, "a bias of the MLP"],
   [/\.[qk]_norm\.weight$/, "a norm of queries or keys"],
   [/^(embedding_layernorm|embed_layernorm)\./, "a norm of the embedding"],
@@ -144,6 +146,14 @@ function checkTensor(row: TensorRow, shape: Shape): Finding[] {
     found.push({ level: "fault", tensor, what });
   }
   return found;
+}
+
+/** Tells of biases that a configuration is silent about, or denies: the tensors count. */
+function untold({ untoldBiases: said }: Pick<ForeignConfig, "untoldBiases">): Finding[] {
+  if (said === undefined) return [];
+  const what = `config.json says ${said} of the biases of queries, keys and values that are ` +
+    "there: converted, it says qkv_bias true, and they are added";
+  return [{ level: said === "nothing" ? "note" : "doubt", what }];
 }
 
 /** Gives tensors of a draft their roles, and tells what is missing, superfluous or of wrong shape. */
@@ -257,6 +267,7 @@ export function examine(
         for (const what of row.unlike?.(json) ?? []) {
           checkup.findings.push({ level: "fault", what });
         }
+        checkup.findings.push(...untold(read));
         checkDraft(checkup, { config: read.config, format });
       }
       checkup.like = targetsOfSize((checkup.draft ?? checkup.target)!);

@@ -24,7 +24,7 @@ export function obstacles(checkup: Checkup, findings: readonly Finding[]): strin
   const faults = findings.filter(({ level }) => level === "fault");
   return [
     ...faults.map(({ tensor, what }) => tensor === undefined ? what : `${tensor} ${what}`),
-    ...tapsUnknown === undefined ? [] : [`${tapsUnknown}: wanted --target FOLDER`],
+    ...tapsUnknown === undefined ? [] : [`${tapsUnknown}: wanted --target`],
   ];
 }
 

@@ -219,9 +219,14 @@ export function foreignName(format: FormatName, ours: string): string {
 export const mayLack = (format: FormatName, ours: string): boolean =>
   ours === "fc.fc.bias" && DRAFT_FORMATS[format].fusion === "linear" && format !== "own";
 
+/** Biases that a layer of ours may have, by their names here. */
+const QKV_BIASES = ["q", "k", "v"].map((name) => `layers.0.self_attn.${name}_proj.bias`);
+
 /** A draft's configuration as far as a foreign file tells it. */
 export interface ForeignConfig {
   config: DraftConfig;
+  /** The file has biases of queries, keys or values that its configuration does not tell; and what that says. */
+  untoldBiases?: "nothing" | "qkv_bias false";
   /** Why `taps` are not the real ones: placeholders of the right number, for shapes alone. */
   tapsUnknown?: string;
 }
@@ -230,7 +235,8 @@ export interface ForeignConfig {
 export const eagle3Taps = (layers: number): number[] => [2, Math.floor(layers / 2), layers - 3];
 
 /**
- * Reads the sizes of a draft from `config.json`, and from tensor shapes what stands nowhere else.
+ * Reads the sizes of a draft from `config.json`, and from tensors what stands nowhere else: shapes, and biases of
+ * queries, keys and values (not EAGLE-3's, which has none here).
  * @param layers of the target, if it is at hand: taps that are not written down follow from it.
  * @throws when a size is missing or wrong, naming `file`.
  */
@@ -248,7 +254,17 @@ export function foreignConfig(
   const usual = fusion === "tgf" || fusion === "fspad" ? "dual" : "single";
   const seen = rowsOfDown === sizes.width ? "single" : rowsOfDown === dual ? "dual" : usual;
   const head = own.head ?? seen, target = own.target === undefined ? {} : { target: own.target };
-  if (fusion !== "taps") return { config: { ...sizes, fusion, head, ...target } };
+  if (fusion !== "taps") {
+    const said = row.sizes(json).qkv_bias;
+    const untold = said !== true && QKV_BIASES.some((name) => has(foreignName(format, name)));
+    return {
+      config: {
+        ...{ ...sizes, fusion, head, ...target },
+        ...((said === true || untold) && { qkvBias: true }),
+      },
+      ...(untold && { untoldBiases: said === false ? "qkv_bias false" : "nothing" }),
+    };
+  }
   const rows = (name: string) => has(name) ? shape(name)[0] : undefined;
   const draftVocabulary = Number(
     json.draft_vocab_size ?? rows("d2t") ?? rows("lm_head.weight") ?? sizes.vocabulary,

@@ -5,6 +5,7 @@
  */
 import type { Json } from "../io/json.ts";
 import { type GgufFile, type GgufValue, openGguf } from "../io/gguf.ts";
+import { moveInto } from "../io/room.ts";
 import { halfOf, type TensorSource } from "../io/safetensors.ts";
 import { angularSpeeds } from "./rope_scaling.ts";
 
@@ -171,11 +172,12 @@ export function openGgufTarget(path: string): GgufTarget {
     file.names.filter((n) => n !== ANGLE_FACTORS).map((name) => [publishedName(name), name]),
   );
   const own = (name: string): string => ours.get(name) ?? name;
-  const readFloat32 = (name: string) => {
+  const readFloat32 = (name: string, into?: Float32Array) => {
     const values = file.readFloat32(own(name)), part = /\.self_attn\.([qk])_proj\./.exec(name)?.[1];
-    if (!turned || part === undefined) return values;
+    if (!turned || part === undefined) return moveInto(values, { name, into, path });
     const heads = Number(part === "q" ? json.num_attention_heads : json.num_key_value_heads);
-    return parted(values, { heads, rows: file.info(own(name)).shape[0] });
+    const rows = parted(values, { heads, rows: file.info(own(name)).shape[0] });
+    return moveInto(rows, { name, into, path });
   };
   return {
     json,

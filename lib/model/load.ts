@@ -5,8 +5,8 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Backend, Params } from "../backend/backend.ts";
-import { sameShape, type Shape } from "../graph/node.ts";
+import type { Backend, Params, Tensor } from "../backend/backend.ts";
+import { type HostArray, sameShape, type Shape, sizeOf } from "../graph/node.ts";
 import { modelFolder } from "../hub/model.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
@@ -24,7 +24,7 @@ import { readDraftTokens, vocabularyTables } from "./draft_vocabulary.ts";
 import { DRAFT_TOKENS } from "./eagle3.ts";
 import { type Bits, packedShapes, quantize, wantedBlock } from "./quantize.ts";
 import { type LayerRange, targetMatrices, targetShapes } from "./llama.ts";
-import { checkShape, weightReader } from "./read_weights.ts";
+import { checkShape, type ReadWeight, type WeightReader, weightReader } from "./read_weights.ts";
 import { isPartOf, type LayerShare, splitLayers, type Stage } from "./stages.ts";
 
 /**
@@ -74,65 +74,77 @@ export async function hashWeights(path: string): Promise<string> {
   return hash.digest("hex").slice(0, 16);
 }
 
+const EMBEDDING = "model.embed_tokens.weight", HEAD = "lm_head.weight";
+
+/** Bytes from which on a target is not to be in memory twice. */
+const LARGE_BYTES = 1e9;
+
+function isLarge(config: TargetConfig, bits: Bits): boolean {
+  const bytes = ([name, shape]: [string, Shape]) =>
+    sizeOf(shape) * (shape.length === 2 && name !== EMBEDDING ? bits / 8 : 4);
+  return Object.entries(targetShapes(config)).reduce((n, w) => n + bytes(w), 0) >= LARGE_BYTES;
+}
+
+/** Puts values on a backend for good. */
+type Place = (data: HostArray, shape: Shape) => Tensor;
+
 /** Puts a matrix [O, I] on a backend in 8 or 4 bits, as `NAME.packed` and `NAME.scales`. */
 function placeQuantized(
   name: string,
   values: Float32Array,
-  { shape, block, bits, backend }: {
-    shape: Shape;
-    block: number;
-    bits: 8 | 4;
-    backend: Backend;
-  },
+  { shape, block, bits, place }: { shape: Shape; block: number; bits: 8 | 4; place: Place },
 ): Params {
   const rounded = quantize(values, block, bits),
     stored = packedShapes({ [name]: shape }, { bits, block });
   return Object.fromEntries(
     Object.entries(stored).map(([part, { shape }]) => [
       part,
-      backend.tensor(part.endsWith(".packed") ? rounded.packed : rounded.scales, shape),
+      place(part.endsWith(".packed") ? rounded.packed : rounded.scales, shape),
     ]),
   );
 }
 
 /**
  * Puts a target's weights on a backend. `read` gives those of the Program by name, one after the other, so that in
- * 8 bits one f32 matrix is in memory at a time (the embedding stays).
- * @throws when 8 bits are asked for and no block divides all rows.
+ * fewer bits one f32 matrix is in memory at a time, the same memory for all of them in a large target.
+ * @throws when fewer bits are asked for and no block divides all rows.
  */
 export function placeTarget(
   config: TargetConfig,
-  read: (name: string, shape: Shape) => Float32Array,
-  { backend, bits = 32, readHalf, layers }: {
+  read: ReadWeight,
+  { backend, bits = 32, readHalf, layers, large = isLarge(config, bits) }: {
     backend: Backend;
     bits?: Bits;
     /** Bits of a matrix or table as f16, where it is to be stored so. */
-    readHalf?: (name: string, shape: Shape) => Uint16Array | undefined;
+    readHalf?: WeightReader["readHalf"];
     /** Only what this stage needs. */
     layers?: LayerRange;
+    /** Too large to be in memory twice: see `Backend.weight`. */
+    large?: boolean;
   },
 ): Params {
   const weights: Params = {}, matrices = bits === 32 ? {} : targetMatrices(config);
-  const head = "lm_head.weight", fewer = bits === 32 ? 8 : bits;
-  const block = wantedBlock(matrices, { bits: fewer, what: "target" });
-  const round = (name: string, values: Float32Array, shape: Shape) =>
-    placeQuantized(name, values, { shape, block, bits: fewer, backend });
-  const embedding = "model.embed_tokens.weight", apart = bits !== 32 || readHalf !== undefined;
+  const fewer = bits === 32 ? 8 : bits,
+    block = wantedBlock(matrices, { bits: fewer, what: "target" });
+  const place: Place = large && backend.weight ? backend.weight : backend.tensor;
+  const scratch = new Float32Array(large ? Math.max(0, ...Object.values(matrices).map(sizeOf)) : 0);
+  const round = (name: string, values: Float32Array) => {
+    const how = { shape: matrices[name], block, bits: fewer, place };
+    Object.assign(weights, placeQuantized(name, values, how));
+  };
+  const last = layers === undefined || layers.to === config.layers;
+  const apart = bits !== 32 || readHalf !== undefined;
   for (const [name, shape] of Object.entries(targetShapes(config, { apart }))) {
     if (layers !== undefined && !isPartOf(layers, name, config)) continue;
-    const bits = shape.length === 2 && !(name in matrices) ? readHalf?.(name, shape) : undefined;
-    if (bits !== undefined) {
-      weights[name] = backend.tensor(bits, shape);
-      continue;
-    }
-    const values = read(name, shape);
-    if (name in matrices) {
-      Object.assign(weights, round(name, values, shape));
-    } else weights[name] = backend.tensor(values, shape);
-  }
-  const last = layers === undefined || layers.to === config.layers;
-  if (bits !== 32 && config.tied && last) {
-    Object.assign(weights, round(head, read(embedding, matrices[head]), matrices[head]));
+    const rounded = name in matrices,
+      tiedHead = name === EMBEDDING && config.tied && last && bits !== 32;
+    const half = shape.length === 2 && !rounded ? readHalf?.(name, shape) : undefined;
+    if (half !== undefined) weights[name] = place(half, shape);
+    if (half !== undefined && !tiedHead) continue;
+    const values = read(name, shape, large && rounded ? scratch : undefined);
+    if (rounded) round(name, values);
+    if (tiedHead) round(HEAD, values);
+    if (!rounded && half === undefined) weights[name] = place(values, shape); // last: it may move the values
   }
   return weights;
 }
@@ -248,7 +260,7 @@ export async function readDraft(
     }
     parameters[name] = file.readFloat32(name);
   }
-  checkAttention(file, config);
+  checkAttention(file, { config, folder });
   if (target !== undefined) checkFits(folder, config, target);
   const { vocabulary, draftVocabulary } = config;
   if (draftVocabulary === undefined) return { config, parameters };
@@ -259,13 +271,16 @@ export async function readDraft(
  * @throws when a file holds more of attention than its configuration speaks of (biases, norms of queries and keys): left
  * out, the draft would be another.
  */
-function checkAttention({ path, names }: TensorSource, config: DraftConfig): void {
+function checkAttention(
+  { path, names }: TensorSource,
+  { config, folder }: { config: DraftConfig; folder: string },
+) {
   const known = draftShapes(config);
   // Tables of angles, which some files hold, are made here.
   const found = names.find((n) => /\.self_attn\./.test(n) && !(n in known) && !/rotary/.test(n));
   if (found === undefined) return;
-  const wanted = found.endsWith("_proj.bias")
-    ? "config.json wants qkv_bias true"
+  const wanted = /\.[qkv]_proj\.bias$/.test(found)
+    ? `config.json wants qkv_bias true; deno task doctor ${folder} --convert OUT writes a folder that says so`
     : "a draft has none";
   throw new Error(`Cannot use ${path}: it holds ${found}, ${wanted}`);
 }
@@ -311,7 +326,10 @@ export function placeDraft(
     const values = parameters[name] ?? weights[name]?.host;
     if (!(values instanceof Float32Array)) continue; // the head: rounded already, or a device's
     delete weights[name]; // in f32: nothing reads it now
-    Object.assign(weights, placeQuantized(name, values, { shape, block, bits: fewer, backend }));
+    Object.assign(
+      weights,
+      placeQuantized(name, values, { shape, block, bits: fewer, place: backend.tensor }),
+    );
   }
   return weights;
 }

@@ -65,41 +65,45 @@ function storedHalf(file: TensorSource, name: string): Uint16Array | undefined {
   return bits.some((b) => (b & 0x7fff) >= 0x7c00) ? undefined : bits;
 }
 
-/** Parts one behind the other, in `whole`. */
-function joined<A extends Float32Array | Uint16Array>(parts: readonly A[], whole: A): A {
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
+/** Gives a weight of the Program by name; `into` is memory for it, at least as large, of which a part is returned. */
+export type ReadWeight = (name: string, shape: Shape, into?: Float32Array) => Float32Array;
 
 /** Reads the Program's weights by name, with the shape that its configuration gives. */
 export interface WeightReader {
-  read(name: string, shape: Shape): Float32Array;
+  /** Straight into the memory that the weight is to have. */
+  read: ReadWeight;
   /** As bits of f16; undefined where the file holds more than 16 bits of a part, or f16 cannot. */
   readHalf(name: string, shape: Shape): Uint16Array | undefined;
 }
 
-/** Reads from a checkpoint. */
+/** Reads weights of a target's Program from files. @throws when one is missing or contradicts `config`. */
 export function weightReader(file: TensorSource, config: TargetConfig): WeightReader {
   const partsOf = (name: string, shape: Shape) => {
     const parts = sourcesOf(name, { shape, config });
     for (const [part, wanted] of parts) checkShape(file, part, wanted);
-    return parts.map(([part]) => part);
+    return parts;
   };
   return {
-    read(name, shape) {
-      const parts = partsOf(name, shape).map((part) => file.readFloat32(part));
-      const whole = parts.length === 1 ? parts[0] : joined(parts, new Float32Array(sizeOf(shape)));
+    read(name, shape, into = new Float32Array(sizeOf(shape))) {
+      let at = 0;
+      for (const [part, wanted] of partsOf(name, shape)) {
+        file.readFloat32(part, into.subarray(at, at += sizeOf(wanted)));
+      }
+      const whole = into.subarray(0, at);
       if (shape.length === 3 && name.includes(".w13.")) alternateRows(whole, shape);
       return whole;
     },
     readHalf(name, shape) {
-      const parts = partsOf(name, shape).map((part) => storedHalf(file, part));
+      const parts = partsOf(name, shape).map(([part]) => storedHalf(file, part));
       if (!parts.every((part) => part !== undefined)) return undefined;
-      return parts.length === 1 ? parts[0] : joined(parts, new Uint16Array(sizeOf(shape)));
+      if (parts.length === 1) return parts[0];
+      const whole = new Uint16Array(sizeOf(shape));
+      let at = 0;
+      for (const part of parts) {
+        whole.set(part, at);
+        at += part.length;
+      }
+      return whole;
     },
   };
 }

@@ -50,6 +50,19 @@ Deno.test("plan: a name is enough, no weights come, and the download is told", a
   });
 });
 
+Deno.test("doctor: a draft is compared with a target by its name, and tied to it", async () => {
+  await withTasks(async ({ folder, task }) => {
+    await Deno.mkdir(join(folder, "mine"));
+    await writeDraft(join(folder, "mine"), tinyDraft({ ...tinyDraftConfig(), target: undefined }));
+    const args = ["mine", "--target", "org/tiny", "--convert", "out", "--json"];
+    const { code, stderr } = await task("doctor", ...args);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, new RegExp(`fits the target +\\S+snapshots.${COMMIT} [0-9a-f]{16}\n`));
+    const { griffin } = JSON.parse(await Deno.readTextFile(join(folder, "out/config.json")));
+    assert.match(griffin.target, /^[0-9a-f]{16}$/);
+  });
+});
+
 Deno.test("fetch, then export offline by the same name; the folder is that of the library", async () => {
   await withTasks(async ({ hub, folder, env, task }) => {
     const fetched = await task("fetch", "org/tiny", "--json");

@@ -23,6 +23,7 @@ import {
 } from "../../lib/graph/composites.ts";
 import { expertMix } from "../../lib/graph/expert_mix.ts";
 import { gradients } from "../../lib/graph/gradients.ts";
+import { keepRows } from "../../lib/graph/keep_rows.ts";
 import {
   type BinaryFn,
   isOp,
@@ -258,6 +259,9 @@ Deno.test("ops without a gradient refuse one by name", () => {
       ...{ x, scores: ops.input("scores", [2, 3]) },
       ...{ up: ops.input("up", [3, 6, 4]), down: ops.input("down", [3, 4, 3]) },
     }, { chosen: 2 }),
+    keepRows: keepRows(x, {
+      ...{ from: ops.fill(0, [1], "i32"), offsets: ops.fill(1, [1], "i32") },
+    }),
     treeAttention: attend(ops.reshape(ops.concat([x, x, x], 1), [1, 2, 12])),
   };
   const refused = Object.keys(cases).filter((op) => cases[op as OpName] === "refused");

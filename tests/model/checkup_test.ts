@@ -53,10 +53,20 @@ Deno.test("a head's last matrix that is missing or misshaped is wanted as its de
 Deno.test("what changes the computation is told by what it is", async () => {
   const of = (name: string, tensor: string, ...shape: number[]) =>
     toldOf(name, { tensors: { [tensor]: zeros(...shape) } });
-  assert.match(
-    (await of("hass", "layers.0.self_attn.q_proj.bias", 32)).join(),
-    /a bias of attention$/,
-  );
+  for (
+    const [name, tensor, size, told] of [
+      ["hass", "layers.0.self_attn.o_proj.bias", 24, /a bias of attention's output$/],
+      [
+        "griffin-biased",
+        "layers.0.self_attn.o_proj.bias",
+        24,
+        /o_proj\.bias .* attention's output$/,
+      ],
+      ["hass", "layers.0.mlp.down_proj.bias", 24, /mlp\.down_proj\.bias .*: a bias of the MLP$/],
+      ["griffin", "fc.mlp.up_proj.bias", 20, /fc\.mlp\.up_proj\.bias .*: a bias of the MLP$/],
+      ["eagle3", "midlayer.self_attn.q_proj.bias", 32, /a bias of attention, of which EAGLE-3 has/],
+    ] as const
+  ) assert.match((await of(name, tensor, size)).join(), told);
   assert.match(
     (await of("specforge", "midlayer.self_attn.k_norm.weight", 8)).join(),
     /a norm of queries/,
@@ -74,6 +84,36 @@ Deno.test("what changes the computation is told by what it is", async () => {
     (await toldOf("hass", { tensors: packed })).join(),
     /a part of a quantised matrix: wanted floats/,
   );
+});
+
+Deno.test("biases of queries, keys and values are the tensors' to tell, all three of them", async () => {
+  const bias = (name: string) => `layers.0.self_attn.${name}_proj.bias`;
+  const silent = await checkupOf(join(FOREIGN, "eagle-biased"));
+  assert.equal(silent.checkup.draft?.qkvBias, true);
+  assert.deepEqual(
+    silent.findings.map(({ level, what }) => [level, what]),
+    [[
+      "note",
+      "config.json says nothing of the biases of queries, keys and values that are there: " +
+      "converted, it says qkv_bias true, and they are added",
+    ]],
+  );
+  assert.deepEqual((await checkupOf(join(FOREIGN, "griffin-biased"))).findings, []);
+  assert.match(
+    (await toldOf("fspad-biased", { config: { qkv_bias: false } })).join(),
+    /^doubt config\.json says qkv_bias false of the biases .* and they are added$/,
+  );
+  assert.deepEqual(await toldOf("eagle-biased", { without: [bias("k")] }), [
+    `fault ${bias("k")} is missing, wanted [16]`,
+  ]);
+  assert.deepEqual(await toldOf("hass", { config: { qkv_bias: true } }), [
+    `fault ${bias("q")} is missing, wanted [32]`,
+    `fault ${bias("k")} is missing, wanted [16]`,
+    `fault ${bias("v")} is missing, wanted [16]`,
+  ]);
+  assert.deepEqual(await toldOf("griffin-biased", { tensors: { [bias("v")]: zeros(32) } }), [
+    `fault ${bias("v")} is [32], config.json wants [16]`,
+  ]);
 });
 
 Deno.test("tensors that are known and not needed are notes", async () => {

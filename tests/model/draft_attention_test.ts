@@ -19,7 +19,7 @@ Deno.test("biases that config.json does not speak of are refused, not left out",
   await Deno.writeTextFile(file, JSON.stringify(json));
   await assert.rejects(
     readDraft(folder.path),
-    /it holds layers\.0\.self_attn\.[qkv]_proj\.bias, config\.json wants qkv_bias true/,
+    /it holds layers\.0\.self_attn\.[qkv]_proj\.bias, config\.json wants qkv_bias true; deno task doctor \S+ --convert OUT/,
   );
 });
 

@@ -10,6 +10,7 @@ import { type Draft, placeTarget, type Target } from "../../lib/model/load.ts";
 import { random } from "../../lib/random.ts";
 import { initialDraft } from "../../lib/train/initial.ts";
 import type { Bits } from "../../lib/model/quantize.ts";
+import type { ReadWeight } from "../../lib/model/read_weights.ts";
 
 /** Two layers, grouped key heads. */
 export const TINY: TargetConfig = {
@@ -40,16 +41,24 @@ export function tinyWeights(config: TargetConfig, seed = 1): Record<string, Floa
   );
 }
 
+/** Weights as a target is given them: copies, in memory that is given if it is. */
+export const reader = (values: Record<string, Float32Array>): ReadWeight => (name, _, into) => {
+  if (into === undefined) return values[name].slice();
+  into.set(values[name]);
+  return into.subarray(0, values[name].length);
+};
+
 /** A random target on a backend, in fewer bits if asked. */
 export function tinyTarget(
   backend: Backend,
-  { seed = 1, bits = 32, ...changes }: Partial<TargetConfig> & {
+  { seed = 1, bits = 32, large = false, ...changes }: Partial<TargetConfig> & {
     seed?: number;
     bits?: Bits;
+    large?: boolean;
   } = {},
 ): Target {
   const config = { ...TINY, ...changes }, values = tinyWeights(config, seed);
-  const weights = placeTarget(config, (name) => values[name], { backend, bits });
+  const weights = placeTarget(config, reader(values), { backend, bits, large });
   return { folder: "tiny", config, weights, bits, identity: `tiny-${seed}` };
 }
 

@@ -18,10 +18,13 @@ import {
   type Params,
   type Tensor,
 } from "../backend.ts";
+import { moveToFile } from "./mapped.ts";
 import { lower } from "./lower.ts";
 import { openRuntime, type OrtRuntime, type OrtValue, type RunnerName } from "./runtime.ts";
 
 class OnnxTensor implements Tensor {
+  /** Do its elements lie in a file? */
+  mapped = false;
   #value: OrtValue;
   /** A second buffer of the same size, for updates that may not overwrite what they read. */
   #spare: OrtValue | undefined;
@@ -72,6 +75,9 @@ export function updatesInPlace(program: Program, name: string): boolean {
   return safe && program.order.every((n) => n === producer || !n.inputs.includes(source));
 }
 
+/** Where weights of large models lie while they are used: a file without a name in the folder of runs. */
+const SCRATCH = "runs";
+
 /** Weights of a Program whose runs are short. */
 const SHORT_BYTES = 400e6;
 
@@ -88,6 +94,12 @@ export async function openOnnxBackend(
   const runtime = await openRuntime(options);
   const tensor = (data: HostArray, shape: Shape) =>
     new OnnxTensor(runtime, runtime.value(data, shape, dtypeOf(data)), shape);
+  const weight = (data: HostArray, shape: Shape) => {
+    const moved = runtime.name === "ffi" ? moveToFile(data, { folder: SCRATCH }) : data;
+    const made = tensor(moved, shape);
+    made.mapped = moved !== data;
+    return made;
+  };
   const allocate = ({ shape, dtype }: Node) => {
     const data = zeroArray(dtype, sizeOf(shape));
     return new OnnxTensor(runtime, runtime.value(data, shape, dtype), shape);
@@ -112,6 +124,7 @@ export async function openOnnxBackend(
       outputs: outputNames,
       // Decoding with weights that are read in milliseconds; training (no bound weights) is not short.
       short: bytes > 0 && bytes < SHORT_BYTES,
+      mapped: Object.values(bound).some((t) => (t as OnnxTensor).mapped),
       weights: new Map(Object.entries(bound).map(([n, t]) => [n, (t as OnnxTensor).value])),
     });
     const outputs = Object.fromEntries(
@@ -145,6 +158,7 @@ export async function openOnnxBackend(
     runner: runtime.name,
     version: runtime.version,
     tensor,
+    weight,
     shared: tensor,
     compile,
     [Symbol.dispose]: () => runtime[Symbol.dispose](),

@@ -6,7 +6,9 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import type { HostArray } from "../../graph/node.ts";
 import { checkRun, checkValue, checkWeights } from "./check.ts";
+import { givePagesBack } from "./mapped.ts";
 import { encodeModel, ONNX_TYPE, type OnnxModel } from "./protobuf.ts";
 import type {
   OrtArray,
@@ -111,6 +113,12 @@ function bindApi() {
     const f = call(at(slot), parameters, "pointer");
     return (...args: Deno.ToNativeParameterTypes<A>) => check(f.call(...args as never) as Pointer);
   };
+  const session = [P, B, Z, P, P, B] as const;
+  const createHere = checked(SLOT.CreateSessionFromArrayWithPrepackedWeightsContainer, session);
+  const createOff = new Deno.UnsafeFnPointer(
+    at(SLOT.CreateSessionFromArrayWithPrepackedWeightsContainer),
+    { parameters: session, result: "pointer", nonblocking: true },
+  );
   const runHere = checked(SLOT.Run, RUN);
   const runOff = new Deno.UnsafeFnPointer(at(SLOT.Run), {
     parameters: RUN,
@@ -129,14 +137,9 @@ function bindApi() {
     createMemoryInfo: checked(SLOT.CreateCpuMemoryInfo, [I, I, B]),
     addInitializer: checked(SLOT.AddInitializer, [P, B, P]),
     createContainer: checked(SLOT.CreatePrepackedWeightsContainer, [B]),
-    createSession: checked(SLOT.CreateSessionFromArrayWithPrepackedWeightsContainer, [
-      P,
-      B,
-      Z,
-      P,
-      P,
-      B,
-    ]),
+    createHere,
+    createOff: async (...args: Parameters<typeof createOff.call>) =>
+      check(await createOff.call(...args) as Pointer),
     runHere,
     runOff: async (...args: Parameters<typeof runOff.call>) =>
       check(await runOff.call(...args) as Pointer),
@@ -286,6 +289,21 @@ class FfiSession implements OrtSession {
   }
 }
 
+/** Milliseconds between two times that pages are given back: some hundred megabytes are read in it at most. */
+const GIVE_BACK = 20;
+
+/** Waits for work that reads mapped data once, and gives its pages back meanwhile and afterwards. */
+async function givingBack(data: readonly OrtArray[], work: Promise<void>): Promise<void> {
+  const give = () => data.forEach((d) => givePagesBack(d as HostArray));
+  const timer = setInterval(give, GIVE_BACK);
+  try {
+    await work;
+  } finally {
+    clearInterval(timer);
+    give();
+  }
+}
+
 /** The FFI runner: one environment, one container of packed weights. */
 export class FfiRuntime implements OrtRuntime {
   readonly name = "ffi";
@@ -324,7 +342,6 @@ export class FfiRuntime implements OrtRuntime {
     return new FfiValue(this.#api, this.#memory.pointer, data, shape, type);
   }
 
-  // deno-lint-ignore require-await -- the contract is asynchronous for the sake of the binding
   async session(model: OnnxModel, options: SessionOptions): Promise<OrtSession> {
     checkWeights(model, options.weights);
     const api = this.#api, container = this.#container;
@@ -345,7 +362,11 @@ export class FfiRuntime implements OrtRuntime {
       for (const [name, value] of options.weights ?? []) {
         api.addInitializer(at, text(name), (value as FfiValue).handle.pointer);
       }
-      api.createSession(pointer(this.#env), bytes, BigInt(bytes.length), at, packed, cell);
+      const args = [pointer(this.#env), bytes, BigInt(bytes.length), at, packed, cell] as const;
+      if (options.mapped) {
+        const weights = [...options.weights?.values() ?? []];
+        await givingBack(weights.map(({ data }) => data), api.createOff(...args));
+      } else api.createHere(...args);
     } catch (cause) {
       container.drop();
       throw cause;

@@ -3,14 +3,7 @@
  * have a kernel of their own. A row decides which operands become memory first and declares the functions that the
  * kernel's page asks for. Every other composite runs as its expansion. Next on the walk: `plan.ts`.
  */
-import {
-  type CompositeName,
-  isOp,
-  type Node,
-  type OpAttrs,
-  type PrimitiveName,
-  sizeOf,
-} from "../../graph/node.ts";
+import { isOp, type Node, type OpAttrs, type Shape, sizeOf } from "../../graph/node.ts";
 import { reduceKernel } from "../../../kernels/fold.ts";
 import {
   adamwKernel,
@@ -22,16 +15,19 @@ import {
   argmaxKernel,
   crossEntropyKernel,
   rmsNormKernel,
+  ropeKernel,
   sampleKernel,
   scatterAddKernel,
   softmaxKernel,
   topKKernel,
 } from "../../../kernels/rows.ts";
+import { ELEMENTWISE_COMPOSITES } from "./elementwise.ts";
 import type { Lowering, LowerLimits } from "./lower.ts";
 import { claimsPacked, launchPacked } from "./packed_product.ts";
 import { launchProduct } from "./product.ts";
 import { attendStreams, attendStreamsBack, claimsStreams } from "./streams.ts";
-import { type Bindings, type Expression, functionOf, type Slot } from "./writer.ts";
+import { movement } from "./movement.ts";
+import { type Bindings, type Expression, functionOf, type Slot, Writer } from "./writer.ts";
 
 type Launch<O extends keyof OpAttrs> = (
   node: Node<O>,
@@ -57,6 +53,33 @@ const rowFunction = (name: string, x: Expression, bindings: Bindings) => {
 
 const flatFunction = (name: string, x: Expression, bindings: Bindings) =>
   functionOf(name, x, { parameters: ["i"], bindings, index: () => "i" });
+
+/** Four values of row r from place i on: a vector of memory where they lie so, otherwise one by one. */
+function fourFunction(
+  name: string,
+  x: Expression,
+  { lead, bindings }: { lead: Shape; bindings: Bindings },
+): string {
+  const w = new Writer(bindings), index = (i: string) => [...w.split("r", lead), i];
+  const { view } = x;
+  const vectors = view !== undefined && view.slot.dtype === "f32" && view.strides.at(-1) === 1 &&
+    [...view.strides.slice(0, -1), view.offset, sizeOf(view.slot.shape)].every((n) => n % 4 === 0);
+  const value = vectors
+    ? `${bindings.name(view.slot, { vectors: true })}[(${
+      index("i").reduce((sum, i, d) => w.plus(sum, w.times(i, view.strides[d])), `${view.offset}u`)
+    }) / 4u]`
+    : `vec4f(${[0, 1, 2, 3].map((j) => x.at(w, index(w.plus("i", j)))).join(", ")})`;
+  return [
+    `fn ${name}(r: u32, i: u32) -> vec4f {`,
+    ...w.lines.map((line) => `  ${line}`),
+    `  return ${value};`,
+    "}",
+  ].join("\n");
+}
+
+/** A value repeated to a shape. */
+const repeated = (x: Expression, shape: Shape): Expression =>
+  movement.broadcast({ shape, dtype: x.dtype } as Node<"broadcast">, [x]);
 
 const rowsOf = (x: Expression) => {
   const length = x.shape[x.shape.length - 1] ?? 1;
@@ -172,13 +195,8 @@ function keep(
 type Launched = "matmul" | "reduce" | "scatterAdd" | "topK";
 type Native =
   | ("softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAttention" | "keepRows" | "adamw")
-  | (
-    | "quantizedMatmul"
-    | "argmaxRows"
-    | "sampleRows"
-    | "streamAttention"
-    | "streamAttentionGradient"
-  );
+  | ("rope" | "quantizedMatmul" | "argmaxRows" | "sampleRows")
+  | ("streamAttention" | "streamAttentionGradient");
 
 /** Kernels by op. */
 export const launches: { [O in Launched | Native]: Launch<O> } = {
@@ -216,6 +234,21 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
       rowFunction("x_at", x, bindings),
       flatFunction("w_at", w, bindings),
       putInto(out, bindings),
+    ]);
+    return [out];
+  },
+  rope: (n, [given, cos, sin], l) => {
+    // Each element is read once, whatever it takes to compute it.
+    const [x, ...tables] = l.fitting([given, cos, sin], "rope"), lead = n.shape.slice(0, -1);
+    const out: Slot = { shape: n.shape, dtype: "f32", label: "rope" };
+    l.launch(ropeKernel(rowsOf(x)), (bindings) => [
+      fourFunction("x_four", x, { lead, bindings }),
+      ...tables.map((table, i) =>
+        fourFunction(["cos_four", "sin_four"][i], repeated(table, [...lead, x.shape.at(-1)! / 2]), {
+          ...{ lead, bindings },
+        })
+      ),
+      `fn put(p: u32, v: vec4f) { ${bindings.name(out, { writes: true, vectors: true })}[p] = v; }`,
     ]);
     return [out];
   },
@@ -285,9 +318,10 @@ export function claims(n: Node, limits: LowerLimits): boolean {
     return claimsStreams(n, limits);
   }
   if (isOp(n, "quantizedMatmul")) return claimsPacked(n);
+  if (n.op === "rope") return n.shape.at(-1)! % 8 === 0; // four pairs a thread
   if (n.op === "treeAttention") {
     const headSize = n.inputs[1].shape[3];
     return headSize % 4 === 0 && headSize <= 256 && limits.bindings >= ATTENTION_SLOTS;
   }
-  return (n.op as CompositeName | PrimitiveName) in launches;
+  return n.op in launches || ELEMENTWISE_COMPOSITES.has(n.op);
 }

@@ -82,6 +82,16 @@ function storeOf(x: Expression): { type: string; write: (w: Writer) => string } 
   return { type: "u32", write: (w) => [0, 1, 2, 3].map((i) => byte(w, i)).join(" | ") };
 }
 
+/** Can the value be made four elements at a time? Not where a slot is also read element by element. */
+function readsInFours(x: Expression): boolean {
+  if (x.dtype !== "f32" || x.four === undefined || sizeOf(x.shape) % 4 !== 0) return false;
+  const bindings = new Bindings();
+  x.four(new Writer(bindings), "i");
+  return !bindings.mixed;
+}
+
+const fourOf = (x: Expression) => ({ type: "vec4f", write: (w: Writer) => x.four!(w, "i") });
+
 /** Operations an element may take before it is worth its memory. */
 const LONGEST_CHAIN = 48;
 
@@ -141,10 +151,11 @@ export class Lowering {
   materialise(x: Expression, label: string, { fresh = false } = {}): Slot {
     if (x.whole !== undefined && !fresh) return x.whole;
     const slot: Slot = { shape: x.shape, dtype: x.dtype, label };
-    const words = bytesOf(slot) / 4, { type, write } = storeOf(x);
+    const vectors = readsInFours(x), words = bytesOf(slot) / (vectors ? 16 : 4);
+    const { type, write } = vectors ? fourOf(x) : storeOf(x);
     this.launch(pointwiseKernel(words), (bindings) => {
       const w = new Writer(bindings), value = write(w);
-      const name = bindings.name(slot, { writes: true });
+      const name = bindings.name(slot, { writes: true, vectors });
       return [
         [
           `fn value(i: u32) -> ${type} {`,

@@ -42,9 +42,10 @@ function reshaped(x: Expression, shape: Shape): Expression {
     });
     return x.at(w, inner);
   };
-  const flat = x.flat?.bind(x), view = reshapedView(x, shape);
-  if (view !== undefined) return { ...viewed(view, shape, x), ...(flat && { flat }) };
-  return { shape, dtype: x.dtype, cost: x.cost, slots: x.slots, at, ...(flat && { flat }) };
+  const flat = x.flat?.bind(x), four = x.four?.bind(x), view = reshapedView(x, shape);
+  const same = { ...(flat && { flat }), ...(four && { four }) };
+  if (view !== undefined) return { ...viewed(view, shape, x), ...same };
+  return { shape, dtype: x.dtype, cost: x.cost, slots: x.slots, at, ...same };
 }
 
 /** A view as an expression. */
