@@ -188,11 +188,11 @@ export class Lowering {
     return slot;
   }
 
-  /** Few enough slots for one shader that also writes one: the operands with most of them become memory. */
-  fitting(xs: readonly Expression[], label: string): readonly Expression[] {
+  /** Few enough slots beside `others` (one that is written): the operands with most of them become memory. */
+  fitting(xs: readonly Expression[], label: string, { others = 1 } = {}): readonly Expression[] {
     const fitted = [...xs];
     const count = () => new Set(fitted.flatMap((x) => [...x.slots])).size;
-    while (count() > this.limits.bindings - 1) {
+    while (count() > this.limits.bindings - others) {
       const most = fitted.reduce((a, x, i) => x.slots.size > fitted[a].slots.size ? i : a, 0);
       if (fitted[most].slots.size <= 1) break;
       fitted[most] = this.inMemory(fitted[most], label);

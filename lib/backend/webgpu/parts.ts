@@ -27,13 +27,22 @@ export function rowsOfParts(
   return Array.from({ length: Math.ceil(rows / each) }, (_, i) => Math.min(each, rows - i * each));
 }
 
-/** Some rows of a value. */
-export function rowsOf(x: Expression, from: number, to: number): Expression {
+/**
+ * Some rows of a value. With `start`, a slot that holds `from`, shaders read it there where they can: those of ranges
+ * of one length are then one text, compiled once.
+ */
+export function rowsOf(x: Expression, from: number, to: number, start?: Slot): Expression {
   if (from === 0 && to === x.shape[0]) return x;
-  if (x.ranges !== undefined) return x.ranges.rows(from, to);
-  const shape = x.shape.with(0, to - from), starts = shape.map((_, d) => d === 0 ? from : 0);
-  const node = { shape, dtype: x.dtype, attrs: { starts } } as unknown as Node<"slice">;
-  return movement.slice(node, [x]);
+  if (x.ranges !== undefined) return x.ranges.rows(from, to, start);
+  const shape = x.shape.with(0, to - from);
+  if (start !== undefined) {
+    const { dtype, cost } = x, slots = new Set([...x.slots, start]);
+    const at: Expression["at"] = (w, [row, ...rest]) =>
+      x.at(w, [w.plus(row, w.bind(`u32(${w.load(start, "0u")})`)), ...rest]);
+    return { shape, dtype, cost, slots, at };
+  }
+  const starts = shape.map((_, d) => d === 0 ? from : 0);
+  return movement.slice({ shape, dtype: x.dtype, attrs: { starts } } as never, [x]);
 }
 
 /** Slots as one value, the rows of one behind those of the other. */
@@ -48,10 +57,10 @@ export function loadParts(slots: readonly Slot[], { shape, dtype }: Slot): Expre
       return first < last ? [rowsOf(part, first, last)] : [];
     });
     if (chosen.length === 1) return chosen[0];
-    const node = { shape: shape.with(0, to - from), dtype, attrs: { axis: 0 } };
+    const node = { shape: shape.with(0, to - from), dtype, attrs: { axis: 0 } } as never;
     const own = [...ends.filter((end) => from < end && end < to), to].map((end) => end - from);
     return {
-      ...movement.concat(node as unknown as Node<"concat">, chosen),
+      ...movement.concat(node, chosen),
       ranges: { ends: own, rows: (start, end) => rows(from + start, from + end) },
     };
   };
@@ -80,8 +89,8 @@ function byRanges(n: Node, inputs: readonly Expression[], rule: Rule): Expressio
     x.shape[0] === n.shape[0] && (n.op === "reshape" || x.shape.length === n.shape.length);
   const ends = new Set(inputs.filter(follows).flatMap((x) => x.ranges?.ends ?? []));
   if (ends.size === 0) return whole;
-  const rows = (from: number, to: number): Expression => {
-    const chosen = inputs.map((x) => follows(x) ? rowsOf(x, from, to) : x);
+  const rows = (from: number, to: number, start?: Slot): Expression => {
+    const chosen = inputs.map((x) => follows(x) ? rowsOf(x, from, to, start) : x);
     return byRanges({ ...n, shape: n.shape.with(0, to - from) }, chosen, rule);
   };
   return { ...whole, ranges: { ends: [...ends].sort((a, b) => a - b), rows } };

@@ -149,10 +149,10 @@ export interface Expression {
   readonly whole?: Slot;
   /** Set when this is memory seen through strides; the slot may hold the values as f16. */
   readonly view?: View;
-  /** Set when rows lie in several slots: where each range of the first dimension ends, and the rows of some alone. */
+  /** Set when rows lie in several slots: where each range of the first dimension ends, and the rows of one alone. */
   readonly ranges?: {
     readonly ends: readonly number[];
-    rows(from: number, to: number): Expression;
+    rows(from: number, to: number, start?: Slot): Expression;
   };
 }
 
