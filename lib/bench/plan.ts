@@ -4,7 +4,7 @@
  * fits, and how long it takes, is said by `lib/cli/plan.ts`, which knows the machine.
  */
 import { bytesOfValue, countFlops } from "../graph/count.ts";
-import { sizeOf } from "../graph/node.ts";
+import { type DType, sizeOf } from "../graph/node.ts";
 import type { Program } from "../graph/program.ts";
 import type { DraftConfig, TargetConfig } from "../model/config.ts";
 import { countParameters } from "../model/draft.ts";
@@ -24,21 +24,29 @@ export function countTarget(config: TargetConfig): number {
   return Object.values(targetShapes(config)).reduce((n, shape) => n + sizeOf(shape), 0);
 }
 
-/** How a target's matrices are held in fewer bits. @throws when no block divides all rows. */
-function packedTarget(config: TargetConfig, bits: 8 | 4): Stored {
-  const matrices = targetMatrices(config), block = wantedBlock(matrices, { bits, what: "target" });
-  return packedShapes(matrices, { bits, block });
+/** How a target is held. */
+export interface Holding {
+  bits: Bits;
+  /** Matrices that are not rounded and the embedding in f16, as on a device from files of 16 bits. */
+  half?: boolean;
 }
 
-/** Bytes of a target's weights in memory. @throws when fewer bits are asked for and no block divides all rows. */
-export function weightBytes(config: TargetConfig, { bits }: { bits: Bits }): number {
-  if (bits === 32) return 4 * countTarget(config);
-  const matrices = targetMatrices(config);
-  const packed = Object.values(packedTarget(config, bits))
-    .reduce((n, { shape, dtype }) => n + sizeOf(shape) * (dtype === "u8" ? 1 : 4), 0);
-  const shapes = targetShapes(config, { apart: true });
-  const rest = Object.entries(shapes).filter(([name]) => !(name in matrices));
-  return packed + rest.reduce((n, [, shape]) => n + 4 * sizeOf(shape), 0);
+/** How each weight of a target is held. @throws when fewer bits are asked for and no block divides all rows. */
+export function storedTarget(config: TargetConfig, { bits, half = false }: Holding): Stored {
+  const matrices = bits === 32 ? {} : targetMatrices(config), apart = bits !== 32 || half;
+  const rest = Object.entries(targetShapes(config, { apart })).filter(([n]) => !(n in matrices))
+    .map(([name, shape]) => {
+      const dtype: DType = half && shape.length === 2 ? "f16" : "f32";
+      return [name, { shape, dtype }] as const;
+    });
+  if (bits === 32) return Object.fromEntries(rest);
+  const block = wantedBlock(matrices, { bits, what: "target" });
+  return { ...Object.fromEntries(rest), ...packedShapes(matrices, { bits, block }) };
+}
+
+/** Bytes of a target's weights in memory. @throws as {@link storedTarget} does. */
+export function weightBytes(config: TargetConfig, holding: Holding): number {
+  return Object.values(storedTarget(config, holding)).reduce((n, w) => n + bytesOfValue(w), 0);
 }
 
 /** Bytes of a target's keys and values for one sequence. */
@@ -72,24 +80,25 @@ export interface DecodingPlan {
 /** Plans decoding over `context` positions, trees of `nodes`. */
 export function planDecoding(
   config: TargetConfig,
-  { draft, bits, context, nodes, temporaries }: {
+  { draft, context, nodes, temporaries, ...holding }: Holding & {
     draft: DraftConfig;
-    bits: Bits;
     context: number;
     nodes: number;
     temporaries: TemporaryBytes;
   },
 ): DecodingPlan {
-  const weights = weightBytes(config, { bits });
-  const stored = bits === 32 ? {} : packedTarget(config, bits);
+  const { bits, half } = holding, stored = storedTarget(config, holding);
+  const weights = weightBytes(config, holding);
   const program = (rows: number) =>
     targetProgram(config, { rows, capacity: context + nodes, stored });
   const verify = program(nodes);
   // Of the embedding a row a token is gathered; where it is the head too, all of it is read.
-  const gathered = config.tied && bits === 32 ? 0 : 4 * config.vocabulary * config.width;
+  const gathered = config.tied && bits === 32
+    ? 0
+    : bytesOfValue(stored["model.embed_tokens.weight"]);
   return {
     needs: [
-      { what: `target weights, ${bits} bits`, bytes: weights },
+      { what: `target weights, ${bits === 32 && half ? 16 : bits} bits`, bytes: weights },
       { what: `target cache, ${context} positions`, bytes: cacheBytes(config, context + nodes) },
       { what: "draft weights", bytes: 4 * countParameters(draft) },
       { what: "draft cache", bytes: cacheBytes({ ...draft, layers: 1 }, context + nodes) },

@@ -24,7 +24,7 @@ import { readJson } from "../io/json.ts";
 import { readTargetConfig } from "../model/config.ts";
 import { formatTable } from "../report/table.ts";
 import { type Command, type Option, runCommand } from "./command.ts";
-import { DEVICE_OPTION } from "./decoding_options.ts";
+import { DECODING_OPTIONS, DEVICE_OPTION } from "./decoding_options.ts";
 import { draftConfigOf, recipesOf, TRAINING_OPTIONS } from "./training_options.ts";
 import type { Bits } from "../model/quantize.ts";
 
@@ -47,10 +47,8 @@ const options = {
   },
   device: DEVICE_OPTION,
   "target-bits": {
-    type: "string",
-    choices: ["32", "8"],
-    default: "32",
-    describe: "of its matrices",
+    ...DECODING_OPTIONS["target-bits"],
+    describe: "of its matrices; 32: on a GPU 16, where files hold no more",
   },
   context: whole("positions, prompt and reply together", 4096, 64),
   nodes: whole("nodes of a tree", 60),
@@ -106,9 +104,11 @@ await runCommand({
   const temporaries = (program: Program) =>
     plan(lower(program, { bindings: 16 })).blocks.reduce((a, b) => a + b, 0) *
     (kind === "cpu" ? CPU_POOL : 1);
+  const type = String(json.dtype ?? json.torch_dtype ?? "float16");
+  const half = kind === "webgpu" && type !== "float32";
   const decoding = (positions: number) =>
     planDecoding(config, {
-      ...{ draft, bits, context: positions, nodes: options.nodes, temporaries },
+      ...{ draft, bits, half, context: positions, nodes: options.nodes, temporaries },
     });
   const training = (batch: number) =>
     planTraining(config, {
@@ -119,8 +119,7 @@ await runCommand({
   const free = options.memory === undefined
     ? kind === "cpu" ? Deno.systemMemoryInfo().available : undefined
     : options.memory * 2 ** 30;
-  const parameters = countTarget(config),
-    type = String(json.dtype ?? json.torch_dtype ?? "float16");
+  const parameters = countTarget(config);
   const tokens = options.conversations * options.tokens, { width } = config;
   say(
     `${config.family}, ${(parameters / 1e9).toFixed(2)} B parameters; draft ${

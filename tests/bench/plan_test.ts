@@ -23,11 +23,13 @@ import { TINY, tinyDraftConfig } from "../model/tiny.ts";
 const bytes = (tensors: Params) =>
   Object.values(tensors).reduce((n, tensor) => n + bytesOfValue(tensor), 0);
 
-Deno.test("planned bytes of weights and caches are those of the shipped target, in 32 and in 8 bits", async () => {
+Deno.test("planned bytes of weights and caches are those of the shipped target, in 32, 16, 8 and 4 bits", async () => {
   using backend = await openOnnxBackend();
   for (const bits of [32, 8, 4] as const) {
     const { config, weights } = await loadTarget("data/target", { backend, bits });
     assert.equal(weightBytes(config, { bits }), bytes(weights));
+    const short = await loadTarget("data/target", { backend, bits, half: true });
+    assert.equal(weightBytes(config, { bits, half: true }), bytes(short.weights));
     using cache = newCache(backend, config, { capacity: 100, layers: config.layers });
     assert.equal(cacheBytes(config, 100), bytes(cache.tensors));
   }
