@@ -70,10 +70,18 @@ function toBytes(w: Float32Array, block: number): Quantized {
   return { packed, scales };
 }
 
-/** Values from -8 to 7 times a scale, and how far they are from w: sum of squares. */
-function roundBlock(w: Float32Array, scale: number): { q: number[]; error: number } {
-  const q = Array.from(w, (x) => Math.max(-8, Math.min(7, Math.round(x / scale))));
-  return { q, error: q.reduce((sum, v, i) => sum + (v * scale - w[i]) ** 2, 0) };
+/** Rounds w[from .. from + q.length) to -8 .. 7 times a scale; how far they are from it: the sum of squares. */
+function roundBlock(
+  w: Float32Array,
+  { from, scale, q }: { from: number; scale: number; q: Int8Array },
+): number {
+  let error = 0;
+  for (let i = 0; i < q.length; i++) {
+    const rounded = Math.max(-8, Math.min(7, Math.round(w[from + i] / scale)));
+    q[i] = rounded;
+    error += (rounded * scale - w[from + i]) ** 2;
+  }
+  return error;
 }
 
 /**
@@ -82,17 +90,19 @@ function roundBlock(w: Float32Array, scale: number): { q: number[]; error: numbe
  */
 function toHalves(w: Float32Array, block: number): Quantized {
   const packed = new Uint8Array(w.length / 2), scales = new Float32Array(w.length / block);
+  const wide = new Int8Array(block), even = new Int8Array(block);
   for (let b = 0; b < scales.length; b++) {
-    const values = w.subarray(b * block, (b + 1) * block);
-    const largest = values.reduce((a, x) => Math.abs(x) > Math.abs(a) ? x : a, 0);
-    const [best] = [largest / -8, Math.abs(largest) / 7]
-      .map((s) => Math.fround(s) || 1)
-      .map((scale) => ({ scale, ...roundBlock(values, scale) }))
-      .sort((x, y) => x.error - y.error);
-    scales[b] = best.scale;
-    for (let i = 0; i < block; i += 2) {
-      packed[(b * block + i) / 2] = best.q[i] + 8 | best.q[i + 1] + 8 << 4;
+    const from = b * block;
+    let largest = 0;
+    for (let i = from; i < from + block; i++) {
+      if (Math.abs(w[i]) > Math.abs(largest)) largest = w[i];
     }
+    const low = Math.fround(largest / -8) || 1, high = Math.fround(Math.abs(largest) / 7) || 1;
+    const first = roundBlock(w, { from, scale: low, q: wide });
+    const better = first <= roundBlock(w, { from, scale: high, q: even });
+    const q = better ? wide : even;
+    scales[b] = better ? low : high;
+    for (let i = 0; i < block; i += 2) packed[(from + i) / 2] = q[i] + 8 | q[i + 1] + 8 << 4;
   }
   return { packed, scales };
 }
