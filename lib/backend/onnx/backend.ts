@@ -10,6 +10,7 @@ import {
   sizeOf,
   zeroArray,
 } from "../../graph/node.ts";
+import { bytesOfValue } from "../../graph/count.ts";
 import type { Program } from "../../graph/program.ts";
 import {
   type Backend,
@@ -81,6 +82,9 @@ const SCRATCH = "runs";
 /** Weights of a Program whose runs are short. */
 const SHORT_BYTES = 400e6;
 
+/** Inputs of a training step, parameters among them, whose temporaries are as large. */
+const LEAN_BYTES = 400e6;
+
 /** The backend with the runner it uses. */
 export interface OnnxBackend extends Backend {
   readonly runner: RunnerName;
@@ -119,11 +123,15 @@ export async function openOnnxBackend(
     checkInputs({ ...program, inputs: pickInputs(program, Object.keys(bound)) }, bound);
     const { model, inputNames, outputNames } = lower(program, new Set(Object.keys(bound)));
     const bytes = Object.values(bound).reduce((n, t) => n + t.host!.byteLength, 0);
+    const inputBytes = bytes > 0
+      ? 0
+      : Object.values(program.inputs).reduce((n, input) => n + bytesOfValue(input), 0);
     const session = await runtime.session(model, {
       inputs: inputNames,
       outputs: outputNames,
       // Decoding with weights that are read in milliseconds; training (no bound weights) is not short.
       short: bytes > 0 && bytes < SHORT_BYTES,
+      lean: inputBytes >= LEAN_BYTES,
       mapped: Object.values(bound).some((t) => (t as OnnxTensor).mapped),
       weights: new Map(Object.entries(bound).map(([n, t]) => [n, (t as OnnxTensor).value])),
     });

@@ -27,6 +27,7 @@ const SLOT = {
   GetErrorMessage: 2,
   Run: 9,
   CreateSessionOptions: 10,
+  DisableMemPattern: 17,
   CreateTensorWithDataAsOrtValue: 49,
   CreateCpuMemoryInfo: 69,
   ReleaseStatus: 93,
@@ -39,8 +40,11 @@ const SLOT = {
   CreateThreadingOptions: 121,
   ReleaseThreadingOptions: 122,
   AddSessionConfigEntry: 130,
+  CreateAndRegisterAllocator: 144,
   SetGlobalIntraOpNumThreads: 147,
   AddInitializer: 150,
+  CreateArenaCfg: 156,
+  ReleaseArenaCfg: 157,
   CreatePrepackedWeightsContainer: 166,
   ReleasePrepackedWeightsContainer: 167,
   CreateSessionFromArrayWithPrepackedWeightsContainer: 169,
@@ -135,6 +139,9 @@ function bindApi() {
     setEntry: checked(SLOT.AddSessionConfigEntry, [P, B, B]),
     createTensor: checked(SLOT.CreateTensorWithDataAsOrtValue, [P, B, Z, B, Z, I, B]),
     createMemoryInfo: checked(SLOT.CreateCpuMemoryInfo, [I, I, B]),
+    forgetPattern: checked(SLOT.DisableMemPattern, [P]),
+    createArena: checked(SLOT.CreateArenaCfg, [Z, I, I, I, B]),
+    registerAllocator: checked(SLOT.CreateAndRegisterAllocator, [P, P, P]),
     addInitializer: checked(SLOT.AddInitializer, [P, B, P]),
     createContainer: checked(SLOT.CreatePrepackedWeightsContainer, [B]),
     createHere,
@@ -148,6 +155,7 @@ function bindApi() {
     releaseValue: release(SLOT.ReleaseValue),
     releaseOptions: release(SLOT.ReleaseSessionOptions),
     releaseThreading: release(SLOT.ReleaseThreadingOptions),
+    releaseArena: release(SLOT.ReleaseArenaCfg),
     releaseContainer: release(SLOT.ReleasePrepackedWeightsContainer),
   };
 }
@@ -330,6 +338,11 @@ export class FfiRuntime implements OrtRuntime {
     this.#env = env;
     api.createMemoryInfo(arenaAllocator, defaultMemory, memory);
     this.#memory = new Handle("runtime", { cell: memory, release: api.releaseMemoryInfo });
+    // The pool of memory that lean sessions have together; the defaults are those of a session's own.
+    const arena = out();
+    api.createArena(0n, -1, -1, -1, arena);
+    api.registerAllocator(pointer(env), pointer(memory), pointer(arena));
+    api.releaseArena(pointer(arena));
     api.createContainer(container);
     this.#container = new Handle("runtime", { cell: container, release: api.releaseContainer });
   }
@@ -357,6 +370,10 @@ export class FfiRuntime implements OrtRuntime {
       const at = pointer(settings);
       api.shareThreads(at);
       // Where SUPPLIED_LATER, which initialisers without data name, is looked for.
+      if (options.lean) {
+        api.setEntry(at, text("session.use_env_allocators"), text("1"));
+        api.forgetPattern(at);
+      }
       const folder = text("session.model_external_initializers_file_folder_path");
       api.setEntry(at, folder, text(packageFolder()));
       for (const [name, value] of options.weights ?? []) {
