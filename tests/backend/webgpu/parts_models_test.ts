@@ -33,7 +33,7 @@ async function decode(backend: Backend) {
   const loaded = tinyTarget(backend, WIDE), draft = tinyDraft(tinyDraftConfig(WIDE));
   using target = new TargetDecoder(loaded, { backend });
   const growth = dynamicGrowth({ depth: 2, width: 2, budget: 4 });
-  using drafter = new TreeDrafter(draft, { backend, target: loaded, growth, eightBit: false });
+  using drafter = new TreeDrafter(draft, { backend, target: loaded, growth, bits: 32 });
   const prompt = Int32Array.of(3, 101, 400, 511, 5), options = { maxTokens: 6 };
   using cache = target.newCache();
   const { logits } = await target.forwardChain([...prompt], cache);
@@ -54,7 +54,7 @@ testOnWebGpu("a target and a draft in parts decode as whole ones do, to the bit"
 testOnWebGpu("a target of 8 bits in parts has the logits of a whole one", async (whole) => {
   using split = await openWebGpuBackend({ bindingLimit: 21000 });
   const logitsOf = async (backend: Backend) => {
-    const loaded = tinyTarget(backend, { ...WIDE, eightBit: true });
+    const loaded = tinyTarget(backend, { ...WIDE, bits: 8 });
     using target = new TargetDecoder(loaded, { backend });
     using cache = target.newCache();
     const { logits } = await target.forwardChain([3, 101, 511], cache);
