@@ -1,11 +1,12 @@
 /**
  * Launches of the pages that treat each row by itself: softmax, cross entropy, RMSNorm, scatter-add, top-k, argmax,
- * sampling.
+ * sampling, rotary positions.
  */
 import { type Kernel, spread } from "./kernel.ts";
 import argmax from "./argmax.wgsl" with { type: "text" };
 import crossEntropy from "./cross_entropy.wgsl" with { type: "text" };
 import rmsNorm from "./rms_norm.wgsl" with { type: "text" };
+import rope from "./rope.wgsl" with { type: "text" };
 import sample from "./sample.wgsl" with { type: "text" };
 import scatterAdd from "./scatter_add.wgsl" with { type: "text" };
 import softmax from "./softmax.wgsl" with { type: "text" };
@@ -49,6 +50,14 @@ export const argmaxKernel = (rows: Rows): Kernel => launch("argmax", argmax, { .
 
 /** Asks for p_at(r, i), uniform_at(r), put(r, index). */
 export const sampleKernel = (rows: Rows): Kernel => launch("sample", sample, { ...rows });
+
+/** Asks for x_four(r, i), cos_four(r, i), sin_four(r, i), put(position, four values); `length` is that of a row. */
+export const ropeKernel = ({ rows, length }: Rows): Kernel => ({
+  name: "rope",
+  text: rope,
+  constants: { ROWS: rows, HALF: length / 2 },
+  groups: spread(Math.ceil(rows * length / 8 / 64)),
+});
 
 /** Asks for id_at(i), value(i, j), put(position, v). */
 export const scatterAddKernel = (

@@ -1,8 +1,8 @@
 // Attention of T new rows over a cache that already holds them: y[b, t, h, :] = softmax over c of
-// (q . key[c] / sqrt(SIZE) + bias[t, c]) * value[c], for cache rows c <= length + t.
+// (q . key[c] / sqrt(SIZE) + bias[b, t, c]) * value[c], for cache rows c <= length + t.
 //
 // Declared by the launcher: BATCH, T, HEADS, KV_HEADS, CAPACITY, SIZE (a multiple of 4, at most 256); qkv(b, t, j),
-// length_at(b), bias_at(t, c), angle_cos(b, t, i), angle_sin(b, t, i); key_at(p), value_at(p): four values at 4 p;
+// length_at(b), bias_at(b, t, c), angle_cos(b, t, i), angle_sin(b, t, i); key_at(p), value_at(p): four values at 4 p;
 // put(position, v).
 // A workgroup of 64 threads makes one head of one row. It walks the cache 64 rows at a time: each thread scores one
 // row; then each thread adds up four columns of every PARTS-th value row. The running maximum rescales what was summed
@@ -54,7 +54,7 @@ fn main(
         for (var i = 0u; i < VECTORS; i++) {
           products = fma(query[i], key_at((first + c) * VECTORS + i), products);
         }
-        score = dot(products, vec4f(1.0f)) + bias_at(t, c);
+        score = dot(products, vec4f(1.0f)) + bias_at(b, t, c);
       }
       weight[lane] = score;
     }

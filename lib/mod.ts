@@ -39,15 +39,20 @@ export type { DType, Node, Shape } from "./graph/node.ts";
 export * from "./graph/ops.ts";
 export {
   adamw,
+  argmaxRows,
   crossEntropy,
   expand,
   logSoftmax,
+  processRows,
   quantizedMatmul,
   rmsNorm,
   rope,
+  type RowSampling,
+  sampleRows,
   silu,
   smoothL1,
   softmax,
+  streamAttention,
   treeAttention,
 } from "./graph/composites.ts";
 export { gradients } from "./graph/gradients.ts";
@@ -85,6 +90,11 @@ export { draftModels } from "./model/export_onnx.ts";
 export { embedModel } from "./backend/onnx/export.ts";
 export { openCheckpoint } from "./io/checkpoint.ts";
 export { openSafetensors, writeSafetensors } from "./io/safetensors.ts";
+
+// Models by name.
+export { fetchModel, type HubEvent, modelFolder, remoteModel } from "./hub/model.ts";
+export { modelNameOf } from "./hub/name.ts";
+export { type HubSettings, hubSettings } from "./hub/settings.ts";
 
 // Text and data.
 export { loadTokenizer, type Tokenizer } from "./text/tokenizer.ts";

@@ -54,7 +54,7 @@ const show = ({ file, to }: Arrow) => `${file} -> ${to}`;
 const isOurs = (to: string) => /^(lib|kernels|experiments|tests|notebooks)\//.test(to);
 
 /**
- * What a room may import beside itself: rooms, or files. `graph` is on the ground; `text` and `io` are leaves;
+ * What a room may import beside itself: rooms, or files. `graph` is on the ground; `io`, and `hub` on it, are leaves;
  * a model is given its backend, so it knows the contract only.
  */
 const MAY_IMPORT: Record<string, string[]> = {
@@ -114,6 +114,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   "lib/report": [
     "lib/eval/metrics.ts",
+    "lib/eval/protocol.ts",
     "lib/eval/stats.ts",
     "lib/eval/summary.ts",
     "lib/eval/tau_definitions.ts",
@@ -272,6 +273,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/hub/bring.ts": "tests/hub/model_test.ts",
   "lib/hub/listing.ts": "tests/hub/model_test.ts",
   "lib/cli/fetch.ts": "tests/cli/models_test.ts",
+  "lib/report/paper_results.ts": "tests/report/ledger_test.ts",
   "lib/report/figure_layout.ts": "tests/report/figures_test.ts",
   "lib/graph/node.ts": "tests/graph/ops_test.ts",
   "lib/decode/resident_round.ts": "tests/decode/resident_decoder_test.ts",
@@ -303,20 +305,19 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/data/word_problems.ts": "tests/data/prompts_test.ts",
   "lib/bench/peers.ts": "tests/bench/training_peers_test.ts",
   "lib/bench/chat_load.ts": "tests/serve/load_test.ts",
-  "lib/cli/bench.ts": "measures times; its parts are in tests/bench",
-  "lib/cli/bench_chat.ts": "measures times; tests/serve/load_test.ts tests its clients",
-  "lib/cli/bench_endurance.ts": "measures memory; its part is in tests/bench",
-  "lib/cli/bench_rounds.ts": "measures times; tests/decode/webgpu_test.ts tests what it times",
-  "lib/cli/bench_kernels.ts": "measures times; its parts are in tests/bench",
+  "lib/cli/bench_decoding.ts": "tests/cli/bench_test.ts",
+  "lib/cli/bench_process.ts": "runs what tests/bench/memory_test.ts runs",
   "lib/bench/gpu_rates.ts": "tests/bench/kernels_test.ts",
-  "lib/cli/bench_frozen.ts": "measures memory; its part is in tests/bench",
+  ...Object.fromEntries(
+    [
+      ...["attention", "chat", "endurance", "features", "frozen", "kernels", "loading", "memory"],
+      ...["real_size", "rounds", "speed", "training", "tree"],
+    ].map((name) => [`lib/cli/bench_${name}.ts`, "measures; its parts are tested"]),
+  ),
   "lib/bench/loading.ts": "tests/bench/real_target_test.ts",
   "lib/bench/peak.ts": "tests/bench/watched_test.ts",
   "lib/bench/peak_at_exit.ts": "tests/bench/watched_test.ts",
-  "lib/cli/bench_real_size.ts": "measures tasks; its parts are in tests/bench",
   "lib/cli/temporaries.ts": "tests/bench/plan_test.ts",
-  "lib/cli/bench_loading.ts": "measures memory; its parts are in tests/bench",
-  "lib/cli/bench_tree.ts": "measures times; its parts are in tests/bench and tests/eval",
   "lib/decode/draft.ts": "tests/decode/tree_drafter_test.ts",
   "lib/decode/drafter.ts": "tests/decode/prompt_lookup_test.ts",
   "lib/decode/draw_children.ts": "tests/decode/lossless_sampled_test.ts",
@@ -325,7 +326,6 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/cli/inspect_data.ts": "tests/cli/inspect_test.ts",
   "lib/cli/inspect_trace.ts": "tests/report/trace_page_test.ts",
   "lib/report/trace_viewer.ts": "tests/report/trace_page_test.ts",
-  "lib/cli/bench_speed.ts": "measures times; its parts are in tests/bench",
   "lib/cli/decoding_options.ts": "tests/cli/command_test.ts",
   "lib/model/export_readme.ts": "tests/model/export_test.ts",
   "lib/cli/watch.ts":
@@ -334,7 +334,6 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/serve/page_api.ts": "tests/serve/server_test.ts",
   "lib/serve/page_files.ts": "tests/serve/server_test.ts",
   "lib/cli/data.ts": "tests/cli/errors_test.ts",
-  "lib/cli/eval.ts": "tests/cli/errors_test.ts",
   "lib/report/html.ts": "tests/report/page_test.ts",
   "lib/cli/train.ts": "tests/cli/errors_test.ts",
 };

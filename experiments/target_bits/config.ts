@@ -1,10 +1,12 @@
 /**
- * What does the target lose when its matrices are in 8 bits? Both targets read the same texts, which the f32 target
- * wrote after held-out prompts, greedily and at temperature 1. What 8 bits do to tau and speed is measured by tasks:
- * `deno task eval --target-bits 8`, `deno task bench decoding`.
+ * What does the target lose when its matrices are in 8 or 4 bits? All targets read the same texts, which the f32 target
+ * wrote after held-out prompts, greedily and at temperature 1; then each decodes with the shipped draft, which was
+ * trained on the f32 one. What fewer bits do to speed is measured by tasks: `deno task eval --target-bits 8`,
+ * `deno task bench decoding`.
  */
 import {
   type Counts,
+  decodePrompts,
   type Experiment,
   generate,
   type Lab,
@@ -12,10 +14,12 @@ import {
   type Measure,
   processLogits,
   random,
+  readDraft,
   record,
   TargetDecoder,
+  tau,
 } from "../../lib/mod.ts";
-import { SEEDS, SMALL } from "../settings.ts";
+import { EIGHT, SEEDS, SMALL } from "../settings.ts";
 
 const CHUNK = 64, PLAIN = { temperature: 1, topK: 0, topP: 1 };
 
@@ -60,12 +64,18 @@ function compareRows(
 const measure: Measure<Lab> = async ({ name }, { seed, settings, lab, signal }) => {
   const { backend, target } = lab, { maxTokens, prompts } = settings;
   using exact = new TargetDecoder(target, { backend });
-  const eightBit = name === "8 bits";
-  using own = eightBit
-    ? new TargetDecoder(await loadTarget(target.folder, { backend, eightBit }), { backend })
+  const bits = ({ f32: 32, "8 bits": 8, "4 bits": 4 } as const)[name as "f32"];
+  using own = bits !== 32
+    ? new TargetDecoder(await loadTarget(target.folder, { backend, bits }), { backend })
     : undefined;
+  const draft = await readDraft("data/draft", { target }), decoded = own?.target ?? target;
   const counts: Record<string, Counts[]> = {};
   const add = (of: string, sum: number, tokens: number) => (counts[of] ??= []).push([sum, tokens]);
+  const drafting = { target: decoded, backend, maxTokens, signal, ...EIGHT };
+  for await (const one of decodePrompts(draft, { ...drafting, prompts: lab.prompts(prompts) })) {
+    const { numerator, denominator } = tau([one]);
+    add("tau", numerator, denominator);
+  }
   for (const [i, prompt] of lab.prompts(prompts).entries()) {
     for (const temperature of [1, 0]) {
       signal?.throwIfAborted();
@@ -89,8 +99,8 @@ const measure: Measure<Lab> = async ({ name }, { seed, settings, lab, signal }) 
 
 export default {
   name: "target_bits",
-  question: "What does the target lose when its matrices are in 8 bits?",
-  arms: [{ name: "f32" }, { name: "8 bits" }],
+  question: "What does the target lose when its matrices are in 8 or 4 bits?",
+  arms: [{ name: "f32" }, { name: "8 bits" }, { name: "4 bits" }],
   base: "f32",
   seeds: SEEDS,
   settings: { ...SMALL, maxTokens: 64, trees: {} },

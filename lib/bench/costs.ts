@@ -16,6 +16,7 @@ import { writeFileAtomic } from "../io/atomic.ts";
 import { readJson } from "../io/json.ts";
 import { featureWidth } from "../model/draft.ts";
 import type { Draft } from "../model/load.ts";
+import type { Bits } from "../model/quantize.ts";
 
 /** What is timed. */
 export interface CostQuestion {
@@ -23,7 +24,7 @@ export interface CostQuestion {
   target: TargetDecoder;
   draft: Draft;
   children?: "top" | "sampled";
-  eightBit?: boolean;
+  bits?: Bits;
   /** Children of a node, nodes of a level, levels, nodes verified: at most. */
   branching?: number;
   rows?: number;
@@ -56,7 +57,7 @@ export async function measureCosts(
     target,
     draft,
     children,
-    eightBit,
+    bits,
     branching = 4,
     rows = 8,
     depth = 10,
@@ -71,7 +72,7 @@ export async function measureCosts(
     branching,
     treeRows: rows,
     children,
-    eightBit,
+    bits,
   });
   using cache = target.newCache();
   using draftCache = decoder.newCache();

@@ -21,16 +21,16 @@ function placed(
 
 /** One candidate for each number of rows of the target, in the bits it was loaded in. */
 export async function targetForwards(
-  { config, weights, eightBit = false }: Target,
+  { config, weights, bits = 32 }: Target,
   { backend }: { backend: Backend },
 ): Promise<Candidate[]> {
   const cache = newCache(backend, config, { capacity: CAPACITY, layers: config.layers });
   return await Promise.all(ROWS.map(async (rows) => {
-    const program = targetProgram(config, { rows, capacity: CAPACITY, eightBit });
+    const program = targetProgram(config, { rows, capacity: CAPACITY, stored: weights });
     const executable = await backend.compile(program, { weights });
     const { inputs } = placed(backend, { rows, vocabulary: config.vocabulary });
     return {
-      name: `target in ${eightBit ? 8 : 32} bits, ${rows} rows`,
+      name: `target in ${bits} bits, ${rows} rows`,
       run: () => executable.run({ ...inputs, ...cache.tensors }),
     };
   }));
@@ -44,14 +44,14 @@ export async function draftForwards(
   const { config } = draft, width = 3, d = featureWidth(config);
   const cache = newCache(backend, config, { capacity: CAPACITY, layers: 1 });
   const out: Candidate[] = [];
-  for (const eightBit of quantBlock(draftMatrices(config)) > 0 ? [true, false] : [false]) {
-    const weights = placeDraft(draft, { backend, target, eightBit });
+  for (const bits of quantBlock(draftMatrices(config)) > 0 ? [8, 32] as const : [32] as const) {
+    const weights = placeDraft(draft, { backend, target, bits });
     for (const rows of DRAFT_ROWS) {
       const program = draftProgram(config, {
         rows,
         capacity: CAPACITY,
         width,
-        eightBit,
+        stored: weights,
         reads: "target",
       });
       const executable = await backend.compile(program, { weights }),
@@ -62,7 +62,7 @@ export async function draftForwards(
       );
       const { inputs } = placed(backend, { rows, vocabulary: config.vocabulary });
       out.push({
-        name: `draft in ${eightBit ? 8 : 32} bits, ${rows} rows`,
+        name: `draft in ${bits} bits, ${rows} rows`,
         run: () => executable.run({ ...inputs, features, ...cache.tensors }),
       });
     }

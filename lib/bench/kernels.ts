@@ -10,11 +10,15 @@ import {
   crossEntropy,
   quantizedMatmul,
   rmsNorm,
+  rope,
   sampleRows,
   silu,
+  smoothL1,
   softmax,
+  streamAttention,
   treeAttention,
 } from "../graph/composites.ts";
+import { gradients } from "../graph/gradients.ts";
 import { type DType, type HostArray, type Node, type Shape, sizeOf } from "../graph/node.ts";
 import * as ops from "../graph/ops.ts";
 import { type Program, program } from "../graph/program.ts";
@@ -23,7 +27,7 @@ import { timeRepeated } from "./gpu_rates.ts";
 
 /** One call. */
 export interface KernelCase {
-  /** The kernel's page. */
+  /** The kernel's page, or pages. */
   kernel: string;
   shape: string;
   inputs: Record<string, { shape: Shape; dtype?: DType; below?: number }>;
@@ -62,9 +66,54 @@ function product(
   };
 }
 
+/** Rows times a matrix [4096, 512] in 8 or 4 bits. */
+function packedProduct(rows: number, bits: 8 | 4): KernelCase {
+  const [k, n, block] = [512, 4096, bits === 8 ? 128 : 32], blocks = k / block;
+  return {
+    kernel: rows <= 8 ? "packed_rows" : "matmul",
+    shape: `${rows} x ${k} x ${n}, ${bits} bits`,
+    inputs: {
+      x: { shape: [rows, k] },
+      w: { shape: [n, blocks, block * bits / 8], dtype: "u8", below: 256 },
+      s: { shape: [n, blocks] },
+    },
+    build: ({ x, w, s }) => y(quantizedMatmul(x, w, s)),
+    flops: 2 * rows * k * n,
+    bytes: n * k * bits / 8 + mb([n, blocks], [rows, k], [rows, n]),
+    inStep: 0,
+  };
+}
+
+/** Attention of training over one stream, as the peer has it; backward with the forward that it needs. */
+function attentionCases(): KernelCase[] {
+  const [b, h, t, k] = [4, 4, 256, 64], rows = [b, h, t, k], shape = rows.join(" x ");
+  const inputs = { q: { shape: rows }, k: { shape: rows }, v: { shape: rows } };
+  const context = ({ q, k, v }: Record<string, Node>) =>
+    streamAttention({ q, keys: [k], values: [v] }, { gap: 0, backs: [] });
+  const one = 2 * b * h * t * t * k / 2; // one product, over the columns that are seen
+  return [
+    {
+      ...{ kernel: "stream_attention", shape, inputs, build: (x) => y(context(x)) },
+      ...{ flops: 2 * one, bytes: mb(rows, rows, rows, rows), inStep: 0 },
+      peer: { op: "attention" },
+    },
+    {
+      ...{ kernel: "stream_queries, stream_keys", shape: `${shape}, with forward`, inputs },
+      build: (x) => {
+        const [q, k, v] = gradients(ops.sum(context(x)), [x.q, x.k, x.v]);
+        return program({ q, k, v });
+      },
+      // Backward makes scores and dy . v twice.
+      ...{ flops: 9 * one, bytes: 2 * mb(rows, rows, rows, rows), inStep: 1 },
+      peer: { op: "attentionGradient" },
+    },
+  ];
+}
+
 /** All calls that are timed. */
 export function kernelCases(): KernelCase[] {
   const rows = [1024, 256], wide = [1024, 688], logits = [1024, 4096], scores = [4, 4, 256, 256];
+  const wideHeads = [1024, 512];
   const head = [4096, 256], heads = 8, kvHeads = 4, k = 64, capacity = 512, t = 8;
   const cache = [1, kvHeads, capacity, k], qkv = [1, t, (heads + 2 * kvHeads) * k];
   const scalar = (shape: Shape) => ({ shape, dtype: "i32" as const, below: 256 });
@@ -79,8 +128,9 @@ export function kernelCases(): KernelCase[] {
     {
       ...{ kernel: "softmax", shape: "4 x 4 x 256 x 256", inputs: { x: { shape: scores } } },
       build: ({ x }) => y(softmax(x)),
-      ...{ flops: 0, bytes: mb(scores, scores), inStep: 1, peer: { op: "softmax" } },
+      ...{ flops: 0, bytes: mb(scores, scores), inStep: 0, peer: { op: "softmax" } },
     },
+    ...attentionCases(),
     {
       ...{ kernel: "cross_entropy", shape: "1024 x 4096" },
       inputs: { x: { shape: logits }, p: { shape: logits } },
@@ -98,6 +148,19 @@ export function kernelCases(): KernelCase[] {
       inputs: { a: { shape: wide }, b: { shape: wide } },
       build: ({ a, b }) => y(ops.mul(silu(a), b)),
       ...{ flops: 0, bytes: mb(wide, wide, wide), inStep: 3, peer: { op: "gated" } },
+    },
+    {
+      ...{ kernel: "rope", shape: "4 x 8 x 256 x 64 of rows side by side" },
+      inputs: { x: { shape: wideHeads }, c: { shape: [256, 32] }, s: { shape: [256, 32] } },
+      build: ({ x, c, s }) =>
+        y(rope(ops.transpose(ops.reshape(x, [4, 256, 8, 64]), [0, 2, 1, 3]), c, s)),
+      ...{ flops: 0, bytes: mb(wideHeads, wideHeads), inStep: 4 },
+    },
+    {
+      ...{ kernel: "reduce", shape: "mean SmoothL1 of 1024 rows of 256" },
+      inputs: { a: { shape: rows }, b: { shape: rows } },
+      build: ({ a, b }) => y(ops.reduce("mean", smoothL1(a, b), { axes: [1] })),
+      ...{ flops: 0, bytes: mb(rows, rows), inStep: 1 },
     },
     {
       ...{ kernel: "reduce", shape: "sum of 1024 rows of 256", inputs: { x: { shape: rows } } },
@@ -120,16 +183,8 @@ export function kernelCases(): KernelCase[] {
     },
     product([1, 512, 4096], { transB: true }),
     product([8, 512, 4096], { transB: true }),
-    {
-      ...{ kernel: "row_product", shape: "8 x 512 x 4096, 8 bits" },
-      inputs: {
-        x: { shape: [8, 512] },
-        w: { shape: [4096, 4, 128], dtype: "u8", below: 256 },
-        s: { shape: [4096, 4] },
-      },
-      build: ({ x, w, s }) => y(quantizedMatmul(x, w, s)),
-      ...{ flops: 2 * 8 * 512 * 4096, bytes: 4096 * 512 + mb([4096, 4]), inStep: 0 },
-    },
+    product([64, 512, 4096], { transB: true }),
+    ...([8, 4] as const).flatMap((bits) => [1, 8, 64].map((rows) => packedProduct(rows, bits))),
     {
       ...{ kernel: "tree_attention", shape: "8 rows, 8 heads of 64, 256 of 512 cached" },
       inputs: {

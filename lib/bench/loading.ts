@@ -15,7 +15,7 @@ import { targetShapes } from "../model/llama.ts";
 import { loadTarget } from "../model/load.ts";
 import { peakMemory } from "./peak.ts";
 
-export const LOADING_BITS = [32, 8] as const;
+export const LOADING_BITS = [32, 8, 4] as const;
 export type LoadingBits = typeof LOADING_BITS[number];
 
 /** Measured in one process. Bytes and milliseconds. */
@@ -46,7 +46,7 @@ export async function measureLoading(
 ): Promise<LoadingRow> {
   const before = peakMemory(), began = performance.now();
   using file = openCheckpoint(folder);
-  const target = await loadTarget(folder, { backend, eightBit: bits === 8, context });
+  const target = await loadTarget(folder, { backend, bits, context });
   const loadMs = performance.now() - began, loadPeak = peakMemory() - before;
   using decoder = new TargetDecoder(target, { backend });
   for (const rows of [1, 8]) {

@@ -8,7 +8,7 @@ import { quantizedMatmul } from "../graph/composites.ts";
 import type { HostArray } from "../graph/node.ts";
 import * as ops from "../graph/ops.ts";
 import { program } from "../graph/program.ts";
-import { quantize } from "../model/quantize.ts";
+import { type Bits, quantBlock, quantize } from "../model/quantize.ts";
 import { median } from "./timing.ts";
 
 /** Rates of a backend. */
@@ -17,7 +17,6 @@ export interface MachineRates {
   bytesPerSecond: number;
 }
 
-const BLOCK = 128;
 const wave = (size: number) => Float32Array.from({ length: size }, (_, i) => (i % 13 - 6) / 13);
 
 /** Bytes of matrices that a product of few rows reads: more than caches hold, as a large model's. */
@@ -30,7 +29,9 @@ async function timeProducts(
 ): Promise<number> {
   using resources = new DisposableStack();
   const x = resources.use(backend.tensor(wave(rows * inner), [rows, inner])), weights: Params = {};
-  const values = wave(inner * inner), packed = bits === 8 ? quantize(values, BLOCK) : undefined;
+  const values = wave(inner * inner),
+    block = bits === 32 ? 0 : quantBlock({ of: [inner, inner] }, bits);
+  const packed = bits === 32 ? undefined : quantize(values, block, bits);
   // Each has a first value of its own: the same matrix twice would be packed, and read, once.
   const own = <A extends Float32Array | Uint8Array>(data: A, i: number): A => {
     const copy = data.slice() as A;
@@ -44,7 +45,7 @@ async function timeProducts(
       put(`w${i}`, own(values, i), [inner, inner]);
       return ops.matmul(rowsIn, ops.input(`w${i}`, [inner, inner]), { transB: true });
     }
-    const blocks = inner / BLOCK, of = [inner, blocks, BLOCK];
+    const blocks = inner / block, of = [inner, blocks, block * bits / 8];
     put(`w${i}`, own(packed.packed, i), of);
     put(`s${i}`, packed.scales, [inner, blocks]);
     const scale = ops.input(`s${i}`, [inner, blocks]);
@@ -73,8 +74,8 @@ export interface MeasureOptions {
   /** Width of the matrices. */
   inner: number;
   runs: number;
-  /** Of the matrices: f32 or 8 bits. */
-  bits: 32 | 8;
+  /** Of the matrices. */
+  bits: Bits;
 }
 
 /** Measures a backend; some seconds on a software adapter, less elsewhere. */

@@ -3,7 +3,13 @@
  * when asked, so that its steps and ours can be timed in turn. The programs themselves are under `tests/peers`;
  * what is asked of them is in `training_peers.ts`.
  */
+import { join } from "node:path";
 import { TextLineStream } from "./lines.ts";
+
+/** Where the programs are. */
+export const PEERS = join(import.meta.dirname!, "../../tests/peers");
+/** The version that was timed; it is fetched when first asked for and is no dependency of the project. */
+export const JAX_JS = "npm:@jax-js/jax@0.1.25";
 
 /** A framework that is running. */
 export interface Peer extends AsyncDisposable {

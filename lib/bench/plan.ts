@@ -4,12 +4,12 @@
  * fits, and how long it takes, is said by `lib/cli/plan.ts`, which knows the machine.
  */
 import { bytesOfValue, countFlops } from "../graph/count.ts";
-import { sizeOf } from "../graph/node.ts";
+import { type DType, sizeOf } from "../graph/node.ts";
 import type { Program } from "../graph/program.ts";
 import type { DraftConfig, TargetConfig } from "../model/config.ts";
 import { countParameters } from "../model/draft.ts";
 import { targetMatrices, targetProgram, targetShapes } from "../model/llama.ts";
-import { quantBlock } from "../model/quantize.ts";
+import { type Bits, packedShapes, type Stored, wantedBlock } from "../model/quantize.ts";
 import type { Recipe } from "../train/recipe.ts";
 import { optimizerShapes, trainingProgram } from "../train/step.ts";
 
@@ -27,14 +27,29 @@ export function countTarget(config: TargetConfig): number {
   return Object.values(targetShapes(config)).reduce((n, shape) => n + sizeOf(shape), 0);
 }
 
-/** Bytes of a target's weights in memory. @throws when 8 bits are asked for and no block divides all rows. */
-export function weightBytes(config: TargetConfig, { bits }: { bits: 32 | 8 }): number {
-  if (bits === 32) return 4 * countTarget(config);
-  const matrices = targetMatrices(config), block = quantBlock(matrices);
-  if (block === 0) throw new Error("Cannot quantise a target whose rows are not multiples of 16");
-  const packed = Object.values(matrices).reduce((n, s) => n + sizeOf(s) * (1 + 4 / block), 0);
-  const rest = Object.entries(targetShapes(config)).filter(([name]) => !(name in matrices));
-  return packed + rest.reduce((n, [, shape]) => n + 4 * sizeOf(shape), 0);
+/** How a target is held. */
+export interface Holding {
+  bits: Bits;
+  /** Matrices that are not rounded and the embedding in f16, as on a device from files of 16 bits. */
+  half?: boolean;
+}
+
+/** How each weight of a target is held. @throws when fewer bits are asked for and no block divides all rows. */
+export function storedTarget(config: TargetConfig, { bits, half = false }: Holding): Stored {
+  const matrices = bits === 32 ? {} : targetMatrices(config), apart = bits !== 32 || half;
+  const rest = Object.entries(targetShapes(config, { apart })).filter(([n]) => !(n in matrices))
+    .map(([name, shape]) => {
+      const dtype: DType = half && shape.length === 2 ? "f16" : "f32";
+      return [name, { shape, dtype }] as const;
+    });
+  if (bits === 32) return Object.fromEntries(rest);
+  const block = wantedBlock(matrices, { bits, what: "target" });
+  return { ...Object.fromEntries(rest), ...packedShapes(matrices, { bits, block }) };
+}
+
+/** Bytes of a target's weights in memory. @throws as {@link storedTarget} does. */
+export function weightBytes(config: TargetConfig, holding: Holding): number {
+  return Object.values(storedTarget(config, holding)).reduce((n, w) => n + bytesOfValue(w), 0);
 }
 
 /** Bytes of a target's keys and values for one sequence. */
@@ -66,11 +81,9 @@ export interface DecodingPlan {
 }
 
 /** Bytes of the embedding that no forward reads: a row a token is gathered; where it is the head too, all is read. */
-function gatheredBytes(
-  { tied, vocabulary, width }: TargetConfig,
-  { eightBit }: { eightBit: boolean },
-) {
-  return tied && !eightBit ? 0 : 4 * vocabulary * width;
+function gatheredBytes({ tied }: TargetConfig, stored: Stored): number {
+  const shared = tied && !("lm_head.weight.packed" in stored);
+  return shared ? 0 : bytesOfValue(stored["model.embed_tokens.weight"]);
 }
 
 /** The largest weight of a target in f32: one is there while it is read or packed. */
@@ -82,22 +95,22 @@ function largestWeight(config: TargetConfig): Need {
 /** Plans decoding over `context` positions, trees of `nodes`. */
 export function planDecoding(
   config: TargetConfig,
-  { draft, bits, draftBits = 8, context, nodes, temporaries }: {
+  { draft, draftBits = 8, context, nodes, temporaries, ...holding }: Holding & {
     draft: DraftConfig;
-    bits: 32 | 8;
     draftBits?: 32 | 8;
     context: number;
     nodes: number;
     temporaries: TemporaryBytes;
   },
 ): DecodingPlan {
-  const eightBit = bits === 8, weights = weightBytes(config, { bits });
+  const { bits, half } = holding, stored = storedTarget(config, holding);
+  const weights = weightBytes(config, holding);
   const program = (rows: number) =>
-    targetProgram(config, { rows, capacity: context + nodes, eightBit });
+    targetProgram(config, { rows, capacity: context + nodes, stored });
   const verify = program(nodes);
   return {
     needs: [
-      { what: `target weights, ${bits} bits`, bytes: weights },
+      { what: `target weights, ${bits === 32 && half ? 16 : bits} bits`, bytes: weights },
       { what: `target cache, ${context} positions`, bytes: cacheBytes(config, context + nodes) },
       // In f32 as read; and what runs: packed in 8 bits, the values it was packed from, or in f32 again.
       { what: "draft weights", bytes: (4 + (draftBits === 8 ? 2 : 4)) * countParameters(draft) },
@@ -108,7 +121,7 @@ export function planDecoding(
     ],
     tokenFlops: countFlops(program(1)),
     verifyFlops: countFlops(verify),
-    readBytes: weights - gatheredBytes(config, { eightBit }) + cacheBytes(config, context),
+    readBytes: weights - gatheredBytes(config, stored) + cacheBytes(config, context),
   };
 }
 
@@ -127,16 +140,16 @@ const CHUNK = 64;
 /** Plans the target's answers to prompts, `batch` at a time. */
 export function planData(
   config: TargetConfig,
-  { bits, context, batch, temporaries }: {
-    bits: 32 | 8;
+  { context, batch, temporaries, ...holding }: Holding & {
     context: number;
     batch: number;
     temporaries: TemporaryBytes;
   },
 ): DataPlan {
-  const eightBit = bits === 8, capacity = context + CHUNK, weights = weightBytes(config, { bits });
-  const step = targetProgram(config, { rows: 1, batch, capacity, eightBit });
-  const chunk = targetProgram(config, { rows: CHUNK, capacity, eightBit });
+  const capacity = context + CHUNK, stored = storedTarget(config, holding), { bits } = holding;
+  const weights = weightBytes(config, holding);
+  const step = targetProgram(config, { rows: 1, batch, capacity, stored });
+  const chunk = targetProgram(config, { rows: CHUNK, capacity, stored });
   return {
     needs: [
       { what: `target weights, ${bits} bits`, bytes: weights },
@@ -150,7 +163,7 @@ export function planData(
     ],
     stepFlops: countFlops(step),
     promptFlops: countFlops(chunk) / CHUNK,
-    readBytes: weights - gatheredBytes(config, { eightBit }) + batch * cacheBytes(config, context),
+    readBytes: weights - gatheredBytes(config, stored) + batch * cacheBytes(config, context),
   };
 }
 

@@ -15,14 +15,13 @@ import {
   sum,
   transpose,
 } from "../graph/ops.ts";
-import { adamw, crossEntropy, rmsNorm, rope, silu, softmax } from "../graph/composites.ts";
+import { adamw, crossEntropy, HIDDEN, rmsNorm, rope, silu, softmax } from "../graph/composites.ts";
 import { gradients } from "../graph/gradients.ts";
 import { type Node, type Shape, sizeOf } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DraftConfig } from "../model/config.ts";
 import { toHalf } from "../io/float16.ts";
 import { linear } from "../model/llama.ts";
-import { HIDDEN } from "../model/placement.ts";
 import { rotaryTables } from "../model/rotary.ts";
 import { random } from "../random.ts";
 import { DEFAULT_RECIPE } from "../train/recipe.ts";

@@ -1,330 +1,190 @@
-/** `deno task bench WHAT`: times, memory and traffic to compare, with what they are made of. */
-import { join } from "node:path";
-import { existsSync } from "node:fs";
+/** `deno task bench WHAT`: times, memory and traffic to compare, with what they are made of. A bench is a row here. */
 import { type OnnxBackend, openOnnxBackend } from "../backend/onnx/backend.ts";
-import { draftForwards, targetForwards } from "../bench/decoding.ts";
-import { featureSources } from "../bench/features.ts";
-import { type FrozenRow, measureFrozen } from "../bench/frozen.ts";
-import {
-  fitMemory,
-  measureMemory,
-  MEMORY_LENGTHS,
-  MEMORY_PASSES,
-  type MemoryRow,
-} from "../bench/memory.ts";
-import { type LoadingBits, type LoadingRow, measureLoading } from "../bench/loading.ts";
+import { measureFrozen } from "../bench/frozen.ts";
+import { type LoadingBits, measureLoading } from "../bench/loading.ts";
+import { measureMemory } from "../bench/memory.ts";
 import { REAL_SHAPES } from "../bench/real_target.ts";
-import { openPeer, type Peer } from "../bench/peers.ts";
-import {
-  GRIFFIN_SIZES,
-  griffinProgram,
-  griffinSizes,
-  stackFlops,
-  stackProgram,
-  STACKS,
-  stackSizes,
-} from "../bench/training.ts";
-import { type JobTiming, timeJob, type TrainingJob } from "../bench/training_peers.ts";
-import { timeInTurn } from "../bench/timing.ts";
-import { type FrozenType, loadTarget, readDraft } from "../model/load.ts";
-import { readEnvironment } from "../report/environment.ts";
-import { formatTable } from "../report/table.ts";
+import type { FrozenType } from "../model/load.ts";
+import { type Environment, readEnvironment } from "../report/environment.ts";
+import { benchAttention } from "./bench_attention.ts";
 import { benchChat } from "./bench_chat.ts";
+import { benchDecoding } from "./bench_decoding.ts";
 import { benchEndurance } from "./bench_endurance.ts";
-import { benchKernels } from "./bench_kernels.ts";
+import { benchFeatures } from "./bench_features.ts";
 import { benchFrozen } from "./bench_frozen.ts";
 import { benchLoading } from "./bench_loading.ts";
+import { benchKernels } from "./bench_kernels.ts";
+import { benchMemory } from "./bench_memory.ts";
 import { benchRealSize } from "./bench_real_size.ts";
 import { benchRounds } from "./bench_rounds.ts";
 import { benchSpeed } from "./bench_speed.ts";
+import { benchTraining } from "./bench_training.ts";
 import { benchTree, TREE_OPTIONS } from "./bench_tree.ts";
-import { type Io, runCommand } from "./command.ts";
+import { type Io, runCommand, type Values } from "./command.ts";
 import { DRAFT_OPTION, TARGET_OPTION } from "./models.ts";
 
-const PEERS = join(import.meta.dirname!, "../../tests/peers");
-/** The version that was timed; it is fetched when first asked for and is no dependency of the project. */
-const JAX_JS = "npm:@jax-js/jax@0.1.25";
-
-/** Where targets of real size are kept between runs. */
-const REAL_SIZE = "runs/real-size";
-
-interface Job extends TrainingJob {
-  tokens: number;
-  flops?: number;
-}
-
-function trainingJobs(): Job[] {
-  const stacks = STACKS.map((s): Job => ({
-    name: `${s.layers} layer${s.layers > 1 ? "s" : ""}, D ${s.width}, B ${s.batch}, T ${s.length}`,
-    kind: "stack",
-    sizes: stackSizes(s),
-    program: stackProgram(s),
-    parameter: "0.q",
-    tokens: s.batch * s.length,
-    flops: stackFlops(s),
-  }));
-  const { passes, batch, length } = GRIFFIN_SIZES;
-  const griffin: Job = {
-    name: `GRIFFIN, ${passes} passes, D 512, B ${batch}, T ${length}`,
-    kind: "griffin",
-    sizes: griffinSizes(),
-    program: griffinProgram(),
-    parameter: "fc.fc.weight",
-    tokens: batch * length,
-  };
-  return [...stacks, griffin];
-}
-
-/** Starts the other frameworks; one that is not there is named with the way to get it. */
-async function openPeers(python: string, { say }: Pick<Io, "say">): Promise<Peer[]> {
-  const script = join(PEERS, "pytorch_training.py");
-  const jax = ["run", "-A", "--no-check", "--no-config", "--no-lock"];
-  const ways: [command: string, args: string[], advice: string][] = [
-    [python, [script], "pip install torch safetensors, and --python PATH if it is not python3"],
-    [Deno.execPath(), [...jax, join(PEERS, "jax_js_training.ts"), JAX_JS], "npm must be reachable"],
-  ];
-  const peers: Peer[] = [];
-  for (const [command, args, advice] of ways) {
-    try {
-      peers.push(await openPeer(command, args));
-    } catch (cause) {
-      say(`skipped: ${(cause as Error).message} (${advice})`);
-    }
-  }
-  return peers;
-}
-
-async function training(
-  backend: OnnxBackend,
-  { say, rounds, python }: Pick<Io, "say"> & { rounds: number; python?: string },
-) {
-  const peers = python === undefined ? [] : await openPeers(python, { say });
-  const rows: (JobTiming & { tokens_per_second: number; gflops?: number })[] = [];
-  try {
-    for (const job of trainingJobs()) {
-      const timing = await timeJob(job, { backend, peers, rounds }), ms = timing.timings[0].median;
-      const gflops = job.flops === undefined ? undefined : job.flops / 1e6 / ms;
-      rows.push({ ...timing, tokens_per_second: job.tokens / (ms / 1000), gflops });
-    }
-  } finally {
-    for (const peer of peers) await peer[Symbol.asyncDispose]();
-  }
-  const cells = ({ median, minimum }: { median: number; minimum: number }) =>
-    `${median.toFixed(1)} (${minimum.toFixed(1)})`;
-  say(formatTable([
-    [
-      "training step, median ms (minimum)",
-      "tokens/s",
-      "GFLOP/s",
-      "ours",
-      ...peers.flatMap(({ name }) => [name, "ours / theirs"]),
-    ],
-    ...rows.map(({ name, timings: [ours, ...others], tokens_per_second, gflops }) => [
-      name,
-      tokens_per_second.toFixed(0),
-      gflops?.toFixed(0) ?? "",
-      cells(ours),
-      ...peers.flatMap((peer) => {
-        const other = others.find((t) => t.side === peer.name);
-        return other === undefined
-          ? ["", ""]
-          : [cells(other), `${(ours.median / other.median).toFixed(2)}x`];
-      }),
-    ]),
-  ]));
-  if (peers.length > 0) say("same loss and updated parameter in the first step: yes, in every row");
-  return rows;
-}
-
-async function decoding(
-  backend: OnnxBackend,
-  { say, rounds, target: folder, draft: trained }: Pick<Io, "say"> & {
-    rounds: number;
-    target: string;
-    draft: string;
+const OPTIONS = {
+  vs: { type: "boolean", describe: "time other frameworks in turn with ours" },
+  python: { type: "string", default: "python3", describe: "a Python with torch and safetensors" },
+  target: TARGET_OPTION,
+  draft: DRAFT_OPTION,
+  data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
+  rounds: { type: "integer", minimum: 1, default: 15, describe: "timed runs of each" },
+  total: { type: "integer", minimum: 10, default: 10000, describe: "new tokens (endurance)" },
+  clients: { type: "integer", minimum: 2, default: 50, describe: "simulated clients (chat)" },
+  minutes: { type: "integer", minimum: 1, default: 10, describe: "of traffic (chat)" },
+  shape: {
+    type: "string",
+    choices: Object.keys(REAL_SHAPES),
+    default: "tinyllama-1.1b",
+    describe: "of a target with random weights (loading, real-size)",
   },
-) {
-  const target = await loadTarget(folder, { backend });
-  const rounded = await loadTarget(folder, { backend, eightBit: true });
-  const draft = await readDraft(trained, { target });
-  const exact = await targetForwards(target, { backend });
-  const quick = await targetForwards(rounded, { backend });
-  const candidates = [
-    ...exact.flatMap((forward, i) => [forward, quick[i]]),
-    ...await draftForwards(draft, { backend, target }),
-  ];
-  const timings = await timeInTurn(candidates, { rounds }), plain = timings[0].median;
-  const rows = timings.map((t) => ({ ...t, plain_tokens: t.median / plain }));
-  say(formatTable([
-    ["forward behind 200 tokens", "median ms", "min ms", "in plain tokens"],
-    ...rows.map(({ name, median, minimum, plain_tokens }) => [
-      name,
-      median.toFixed(2),
-      minimum.toFixed(2),
-      plain_tokens.toFixed(2),
-    ]),
-  ]));
-  return rows;
-}
-
-/** A row measured in a process of its own: this task again, told to measure one thing. */
-async function measured<Row>(what: string, measure: string): Promise<Row> {
-  const own = ["run", "--quiet", "--allow-read", "--allow-write", "--allow-env", "--allow-ffi"];
-  const more = ["--allow-sys", "--allow-run", import.meta.filename!, what, "--measure", measure];
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [...own, ...more, "--json"],
-    stderr: "inherit",
-  });
-  const { stdout, success } = await child.output();
-  if (!success) throw new Error(`Cannot measure ${measure} (${what})`);
-  return JSON.parse(new TextDecoder().decode(stdout)).row;
-}
-
-async function memory({ say }: Pick<Io, "say">): Promise<MemoryRow[]> {
-  const rows: MemoryRow[] = [];
-  for (const length of MEMORY_LENGTHS) {
-    for (const passes of MEMORY_PASSES) {
-      rows.push(await measured<MemoryRow>("memory", `${passes},${length}`));
-    }
-  }
-  const at = (length: number, passes: number) =>
-    rows.find((r) => r.length === length && r.passes === passes)!;
-  say(formatTable([
-    ["MB (ms) a step", ...MEMORY_PASSES.map((p) => `${p} pass${p > 1 ? "es" : ""}`)],
-    ...MEMORY_LENGTHS.map((length) => [
-      `T ${length}`,
-      ...MEMORY_PASSES.map((passes) => {
-        const { bytes, ms } = at(length, passes);
-        return `${(bytes / 1e6).toFixed(0)} (${ms.toFixed(0)})`;
-      }),
-    ]),
-  ]));
-  const [a, b, c, d] = fitMemory(rows);
-  say(
-    `fit: ${(a / 1e6).toFixed(0)} MB + ${b.toFixed(0)} T^2 + ${c.toFixed(0)} P T + ` +
-      `${d.toFixed(0)} P T^2 bytes`,
-  );
-  return rows;
-}
-
-async function features(
-  backend: OnnxBackend,
-  { say, rounds, target: folder, data }: Pick<Io, "say"> & {
-    rounds: number;
-    target: string;
-    data: string;
+  layers: { type: "integer", minimum: 1, describe: "of it [all]" },
+  measure: {
+    type: "string",
+    describe:
+      "passes,tokens (memory), type,size (frozen), bits,folder (loading): only this, in this process",
   },
-) {
-  const target = await loadTarget(folder, { backend }), train = join(data, "train");
-  const source = existsSync(train) ? { data: train } : {};
-  const rows = await featureSources(target, { backend, rounds: Math.min(rounds, 5), ...source });
-  const share = (x: number) => Number.isFinite(x) ? `${(100 * x).toFixed(2)} %` : "";
-  say(formatTable([
-    ["features", "tokens/s", "bytes a token", "row error", "row error, taps"],
-    ...rows.map((r) => [
-      r.name,
-      r.tokensPerSecond.toFixed(0),
-      r.bytesPerToken.toFixed(0),
-      share(r.featureError),
-      share(r.tappedError),
-    ]),
-  ]));
-  return rows;
-}
+  ...TREE_OPTIONS,
+} as const;
+
+/** What every bench is given; each takes what it needs. */
+type Given = Values<typeof OPTIONS> & Pick<Io, "say" | "signal">;
+
+/** On the CPU there is one backend, opened for it; benches of a device open theirs, some of them several. */
+type Run =
+  | {
+    on: "cpu";
+    run: (backend: OnnxBackend, given: Given & { environment: Environment }) => Promise<unknown>;
+  }
+  | { on: "device"; run: (given: Given) => Promise<unknown> };
+
+/** A row of the table. */
+type Bench = Run & {
+  /** Its line of `--help`. */
+  describe: string;
+  /** Makes one row in this process, where each row needs a process of its own: the words of `--measure`. */
+  measure?: (backend: OnnxBackend, words: string[]) => Promise<unknown>;
+  /** Its result has fields of its own beside `rows`, and names them itself. */
+  fields?: true;
+};
+
+const BENCHES: Record<string, Bench> = {
+  training: {
+    describe: "time of a training step; --vs: beside PyTorch and jax-js",
+    on: "cpu",
+    run: benchTraining,
+  },
+  decoding: {
+    describe: "time of forwards while decoding; --vs: whole texts beside transformers.js",
+    on: "cpu",
+    run: (backend, given) =>
+      given.vs
+        ? benchSpeed(backend, { ...given, rounds: given.repetitions })
+        : benchDecoding(backend, given),
+  },
+  memory: {
+    describe: "memory of a training step by passes and tokens",
+    on: "cpu",
+    run: (_, given) => benchMemory(given),
+    measure: (backend, [passes, length]) =>
+      measureMemory(backend, { passes: Number(passes), length: Number(length) }),
+  },
+  loading: {
+    describe: "memory and time of loading a target of real size, with random weights",
+    on: "cpu",
+    run: (_, given) => benchLoading(given),
+    measure: (backend, [bits, ...folder]) =>
+      measureLoading(backend, { bits: Number(bits) as LoadingBits, folder: folder.join(",") }),
+  },
+  "real-size": {
+    describe: "such a target in few bits the whole way: data, training, decoding; time and memory",
+    on: "cpu",
+    run: benchRealSize,
+  },
+  frozen: {
+    describe: "what frozen matrices in f16 save of that memory",
+    on: "cpu",
+    run: (_, given) => benchFrozen(given),
+    measure: (backend, [frozen, ...size]) =>
+      measureFrozen(backend, { frozen: frozen as FrozenType, size: size.join(",") }),
+  },
+  features: {
+    describe: "where features come from, the disk or the target: speed, bytes, error",
+    on: "cpu",
+    run: benchFeatures,
+  },
+  tree: {
+    describe: "trees of all sizes, and the one that sizes itself",
+    on: "cpu",
+    run: benchTree,
+  },
+  endurance: {
+    describe: "memory over thousands of decoded tokens",
+    on: "cpu",
+    run: benchEndurance,
+  },
+  kernels: {
+    describe: "every kernel of the GPU; --vs: beside jax-js",
+    on: "device",
+    run: benchKernels,
+    fields: true,
+  },
+  attention: {
+    describe: "a training step on a device with the kernels of its attention and without",
+    on: "device",
+    run: benchAttention,
+  },
+  rounds: {
+    describe: "rounds of decoding on the GPU beside the host's",
+    on: "device",
+    run: benchRounds,
+  },
+  chat: {
+    describe: "a chat server under load",
+    on: "cpu",
+    run: (_, given) => benchChat(given),
+  },
+};
+
+const NAMES = Object.keys(BENCHES), WIDE = Math.max(...NAMES.map((name) => name.length));
 
 await runCommand({
   name: "bench",
-  summary: "time a training step (--vs: beside PyTorch and jax-js), forwards while decoding, the " +
-    "memory of a step, of loading a target of real size, of all work with one, what frozen matrices in f16 save of it, where features come from, trees of all sizes " +
-    "and the one that sizes itself, memory over thousands of decoded tokens, the GPU's kernels, rounds " +
-    "on the GPU beside the host's, or a chat server under load",
+  summary: [
+    "measure one of",
+    ...NAMES.map((name) => `  ${name.padEnd(WIDE)}  ${BENCHES[name].describe}`),
+  ].join("\n"),
   options: {
     what: {
       type: "string",
-      choices: [
-        ...["training", "decoding", "memory", "frozen", "features", "tree", "endurance", "kernels"],
-        ...["rounds", "chat", "loading", "real-size"],
-      ],
+      choices: NAMES,
       positional: true,
       default: "training",
       describe: "what to measure",
     },
-    vs: { type: "boolean", describe: "time other frameworks in turn with ours" },
-    python: { type: "string", default: "python3", describe: "a Python with torch and safetensors" },
-    target: TARGET_OPTION,
-    draft: DRAFT_OPTION,
-    data: { type: "string", default: "runs/data", describe: "folder made by deno task data" },
-    rounds: { type: "integer", minimum: 1, default: 15, describe: "timed runs of each" },
-    total: { type: "integer", minimum: 10, default: 10000, describe: "new tokens (endurance)" },
-    clients: { type: "integer", minimum: 2, default: 50, describe: "simulated clients (chat)" },
-    minutes: { type: "integer", minimum: 1, default: 10, describe: "of traffic (chat)" },
-    shape: {
-      type: "string",
-      choices: Object.keys(REAL_SHAPES),
-      default: "tinyllama-1.1b",
-      describe: "of a target with random weights (loading, real-size)",
-    },
-    layers: { type: "integer", minimum: 1, describe: "of it [all]" },
-    measure: {
-      type: "string",
-      describe:
-        "passes,tokens (memory), type,size (frozen) or bits,folder (loading): only this, in this process",
-    },
-    ...TREE_OPTIONS,
+    ...OPTIONS,
   },
 }, async (options, { say, result, signal }) => {
-  const { what } = options;
-  if (what === "kernels") {
-    const jax = options.vs ? { url: JAX_JS, peers: PEERS } : undefined;
-    const measured = await benchKernels({ say, signal, jax });
-    result({ what, ...measured, environment: await readEnvironment({ backend: "webgpu" }) });
-    return;
+  const { what, measure } = options, bench = BENCHES[what], given = { ...options, say, signal };
+  if (measure !== undefined && bench.measure === undefined) {
+    const wanted = NAMES.filter((name) => BENCHES[name].measure).join(", ");
+    throw new Error(
+      `Cannot measure ${measure} alone: it is asked of ${what}, wanted one of ${wanted}`,
+    );
   }
-  if (what === "rounds") {
-    const rows = await benchRounds({ ...options, say });
-    result({ what, rows, environment: await readEnvironment({ backend: "webgpu" }) });
-    return;
+  const tell = (found: unknown, environment: Environment) =>
+    result({ what, ...(bench.fields ? found as object : { rows: found }), environment });
+  if (bench.on === "device") {
+    const found = await bench.run(given);
+    return tell(found, await readEnvironment({ backend: "webgpu" }));
   }
   using backend = await openOnnxBackend();
   const environment = await readEnvironment({ backend: backend.name });
-  if (options.measure !== undefined) {
-    const [first, ...rest] = options.measure.split(",");
-    const row = what === "frozen"
-      ? await measureFrozen(backend, { frozen: first as FrozenType, size: rest.join(",") })
-      : what === "loading"
-      ? await measureLoading(backend, {
-        bits: Number(first) as LoadingBits,
-        folder: rest.join(","),
-      })
-      : await measureMemory(backend, { passes: Number(first), length: Number(rest[0]) });
-    result({ what, row, environment });
-    return;
+  if (measure !== undefined) {
+    const row = await bench.measure!(backend, measure.split(","));
+    return result({ what, row, environment });
   }
   say(`${environment.cores} cores, ${environment.cpu}; ONNX Runtime ${backend.version}, f32`);
-  const python = options.vs ? options.python : undefined, shared = { ...options, say };
-  const rows = what === "training"
-    ? await training(backend, { ...shared, python })
-    : what === "decoding"
-    ? options.vs
-      ? await benchSpeed(backend, { ...shared, rounds: options.repetitions })
-      : await decoding(backend, shared)
-    : what === "memory"
-    ? await memory(shared)
-    : what === "frozen"
-    ? await benchFrozen((which) => measured<FrozenRow>("frozen", which), shared)
-    : what === "loading"
-    ? await benchLoading((which) => measured<LoadingRow>("loading", which), {
-      ...shared,
-      out: REAL_SIZE,
-    })
-    : what === "real-size"
-    ? await benchRealSize(backend, { ...shared, signal, out: REAL_SIZE, environment })
-    : what === "features"
-    ? await features(backend, shared)
-    : what === "endurance"
-    ? await benchEndurance(backend, { ...shared, signal })
-    : what === "chat"
-    ? await benchChat({ ...shared, signal })
-    : await benchTree(backend, { ...shared, signal, environment });
-  result({ what, rows, environment });
+  tell(await bench.run(backend, { ...given, environment }), environment);
 });

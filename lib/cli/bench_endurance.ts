@@ -30,7 +30,7 @@ export async function benchEndurance(
   const tokenizer = await loadTokenizer(folder);
   const draft = await readDraft(trained, { target: loaded });
   using target = new TargetDecoder(loaded, { backend, taps: draft.config.taps });
-  const { costs } = await knownCosts({ backend, target, draft, children: "top", eightBit: true });
+  const { costs } = await knownCosts({ backend, target, draft, children: "top", bits: 8 });
   using drafter = new TreeDrafter(draft, { backend, target: loaded, growth: autoGrowth(costs) });
   const suite = await loadSuite("ours", { count: PROMPTS });
   const prompts = suite.questions.map(({ text }) =>

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { openWebGpuBackend } from "../backend/webgpu/backend.ts";
 import { measureRates, timeRepeated } from "../bench/gpu_rates.ts";
 import { type KernelCase, kernelCases, timeCase } from "../bench/kernels.ts";
-import { openPeer, type Peer } from "../bench/peers.ts";
+import { JAX_JS, openPeer, type Peer, PEERS } from "../bench/peers.ts";
 import { formatTable } from "../report/table.ts";
 import type { Io } from "./command.ts";
 
@@ -30,7 +30,7 @@ async function peerTime(peer: Peer, { peer: call, inputs, ...one }: KernelCase) 
 const cell = (x: number | undefined, digits = 1) => x === undefined ? "" : x.toFixed(digits);
 
 export async function benchKernels(
-  { say, signal, jax }: Pick<Io, "say" | "signal"> & { jax?: { url: string; peers: string } },
+  { say, signal, vs }: Pick<Io, "say" | "signal"> & { vs: boolean },
 ): Promise<{ adapter: string; rows: KernelRow[]; [rate: string]: unknown }> {
   using backend = await openWebGpuBackend();
   const { device, adapter } = backend, wait = () => device.queue.onSubmittedWorkDone();
@@ -39,9 +39,9 @@ export async function benchKernels(
     `${adapter}: copies ${(rates.bytesPerSecond / 1e9).toFixed(1)} GB/s, ` +
       `${(rates.flopsPerSecond / 1e9).toFixed(1)} GFLOP/s of multiplications that are added`,
   );
-  const script = jax && join(jax.peers, "jax_js_kernels.ts");
   const flags = ["run", "-A", "--no-check", "--no-config", "--no-lock"];
-  await using peer = jax && await openPeer(Deno.execPath(), [...flags, script!, jax.url]);
+  const script = [...flags, join(PEERS, "jax_js_kernels.ts"), JAX_JS];
+  await using peer = vs ? await openPeer(Deno.execPath(), script) : undefined;
   const rows: KernelRow[] = [];
   for (const one of kernelCases()) {
     if (signal.aborted) break;

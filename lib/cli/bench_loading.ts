@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { LOADING_BITS, type LoadingRow } from "../bench/loading.ts";
 import { REAL_SHAPES, writeRandomTarget } from "../bench/real_target.ts";
 import { formatTable } from "../report/table.ts";
+import { measured } from "./bench_process.ts";
 import type { Io } from "./command.ts";
 import { TARGET_OPTION } from "./models.ts";
 import { Progress } from "./progress.ts";
@@ -27,14 +28,20 @@ export async function openRealTarget(out: string, { shape, layers }: Shape): Pro
 
 const gb = (bytes: number) => (bytes / 1e9).toFixed(2);
 
-/** Rows of a target in 32 and in 8 bits; `measure` makes one in a process of its own. */
+/** Where targets of real size are kept between runs. */
+export const REAL_SIZE = "runs/real-size";
+
+/** Rows of a target in 32, 8 and 4 bits, each made in a process of its own. */
 export async function benchLoading(
-  measure: (what: string) => Promise<LoadingRow>,
-  { say, target, out, ...shape }: Pick<Io, "say"> & Shape & { target: string; out: string },
+  { say, target, shape, layers }: Pick<Io, "say"> & Shape & { target: string },
 ): Promise<LoadingRow[]> {
-  const folder = target === TARGET_OPTION.default ? await openRealTarget(out, shape) : target;
+  const folder = target === TARGET_OPTION.default
+    ? await openRealTarget(REAL_SIZE, { shape, layers })
+    : target;
   const rows: LoadingRow[] = [];
-  for (const bits of LOADING_BITS) rows.push(await measure(`${bits},${folder}`));
+  for (const bits of LOADING_BITS) {
+    rows.push(await measured<LoadingRow>("loading", `${bits},${folder}`));
+  }
   say(formatTable([
     [
       folder,

@@ -16,7 +16,7 @@ import { readJson } from "../io/json.ts";
 import { type DraftConfig, draftSizes, readTargetConfig } from "../model/config.ts";
 import { DEFAULT_RECIPE } from "../train/recipe.ts";
 import { formatTable } from "../report/table.ts";
-import { openRealTarget, type Shape } from "./bench_loading.ts";
+import { openRealTarget, REAL_SIZE, type Shape } from "./bench_loading.ts";
 import type { Io } from "./command.ts";
 import { CPU_POOL, programBlocks } from "./temporaries.ts";
 
@@ -64,12 +64,13 @@ const gb = (bytes: number) => (bytes / 1e9).toFixed(2);
 /** Rows of all stages; those done before are not done again. */
 export async function benchRealSize(
   backend: Backend,
-  { say, signal, out, shape, layers, environment }: Pick<Io, "say" | "signal"> & Shape & {
-    out: string;
+  { say, signal, shape, layers, environment }: Pick<Io, "say" | "signal"> & Shape & {
     environment: unknown;
   },
 ): Promise<StageRow[]> {
-  const own = join(out, layers ? `${shape}-${layers}` : shape), path = join(own, "stages.json");
+  const out = REAL_SIZE,
+    own = join(out, layers ? `${shape}-${layers}` : shape),
+    path = join(own, "stages.json");
   const done = existsSync(path) ? (await readJson(path)).rows as StageRow[] : [];
   const rows: StageRow[] = [];
   const keep = async (row: StageRow) => {

@@ -34,7 +34,7 @@ export async function benchRounds(
   const backend = resources.use(await openWebGpuBackend());
   const loaded = await loadTarget(folder, { backend });
   const draft = await readDraft(trained, { target: loaded });
-  const settings = { backend, target: loaded, growth: dynamicGrowth(SHAPE), eightBit: false };
+  const settings = { backend, target: loaded, growth: dynamicGrowth(SHAPE), bits: 32 as const };
   const target = resources.use(new TargetDecoder(loaded, { backend, taps: draft.config.taps }));
   const drafter = resources.use(new TreeDrafter(draft, settings));
   const { questions, name } = await loadSuite("ours", { count });

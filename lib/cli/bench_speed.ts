@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { OnnxBackend } from "../backend/onnx/backend.ts";
 import { knownCosts } from "../bench/costs.ts";
 import { compareSides, type Side, type SideSpeed } from "../bench/decoding_speed.ts";
-import { openPeer, type Peer } from "../bench/peers.ts";
+import { openPeer, type Peer, PEERS } from "../bench/peers.ts";
 import { loadSuite } from "../data/suites.ts";
 import { generate, speculate } from "../decode/generate.ts";
 import { GREEDY } from "../decode/sample.ts";
@@ -22,7 +22,7 @@ import { Progress } from "./progress.ts";
 
 /** The version that was timed; it is fetched when first asked for and is no dependency of the project. */
 const TRANSFORMERS_JS = "npm:@huggingface/transformers@4.3.1";
-const SCRIPT = join(import.meta.dirname!, "../../tests/peers/transformers_js_decoding.ts");
+const SCRIPT = join(PEERS, "transformers_js_decoding.ts");
 const WARM = { temperature: 1, topK: 0, topP: 1 }, LARGEST = 64;
 
 interface SpeedOptions {
@@ -40,13 +40,13 @@ async function ourSides(
   prompts: readonly Int32Array[],
 ): Promise<Side[]> {
   const sides: Side[] = [];
-  for (const eightBit of [false, true]) {
-    const loaded = await loadTarget(folder, { backend, eightBit });
+  for (const bits of [32, 8] as const) {
+    const loaded = await loadTarget(folder, { backend, bits });
     const draft = await readDraft(trained, { target: loaded });
     const target = new TargetDecoder(loaded, { backend, taps: draft.config.taps });
-    const lengths = prompts.map((p) => p.length), bits = eightBit ? ", 8-bit target" : "";
+    const lengths = prompts.map((p) => p.length), rounded = bits === 8 ? ", 8-bit target" : "";
     await target.prepare([...sizesUpTo(LARGEST), ...lengths]);
-    for (const kind of eightBit ? ["greedy"] as const : ["greedy", "temperature 1"] as const) {
+    for (const kind of bits === 8 ? ["greedy"] as const : ["greedy", "temperature 1"] as const) {
       const sampling = kind === "greedy" ? GREEDY : WARM;
       const children = kind === "greedy" ? "top" : "sampled";
       const { costs } = await knownCosts({ backend, target, draft, children });
@@ -59,11 +59,11 @@ async function ourSides(
         random: random(0, "bench", way, index),
       });
       sides.push({
-        name: `plain${bits}`,
+        name: `plain${rounded}`,
         kind,
         decode: (prompt, i) => record(generate(target, prompt, settings(i, "plain"))),
       }, {
-        name: `draft, tree auto${bits}`,
+        name: `draft, tree auto${rounded}`,
         kind,
         decode: (prompt, i) =>
           record(speculate(target, prompt, { ...settings(i, "draft"), drafter })),

@@ -6,6 +6,7 @@ import { checkSampling } from "../decode/sample.ts";
 import { TargetDecoder } from "../decode/target.ts";
 import { nameOfFolder } from "../hub/model.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
+import type { Bits } from "../model/quantize.ts";
 import { Drafters, readTree } from "../serve/drafters.ts";
 import type { ChatModel } from "../serve/reply.ts";
 import { openChatServer } from "../serve/server.ts";
@@ -72,8 +73,10 @@ await runCommand({
   const began = performance.now();
   using resources = new DisposableStack();
   const backend = resources.use(await openOnnxBackend());
-  const eightBit = options["target-bits"] === "8";
-  const loaded = await loadTarget(options.target, { backend, eightBit });
+  const loaded = await loadTarget(options.target, {
+    backend,
+    bits: Number(options["target-bits"]) as Bits,
+  });
   const small = await readDraft(options.draft, { target: loaded });
   const { taps } = small.config;
   const decoder = resources.use(new TargetDecoder(loaded, { backend, taps }));
@@ -81,7 +84,7 @@ await runCommand({
     backend,
     draft: small,
     // On the CPU, where auto is 8 bits.
-    eightBit: options["draft-bits"] !== "32",
+    bits: (options["draft-bits"] === "auto" ? 8 : Number(options["draft-bits"])) as Bits,
     minimumScore: options["minimum-score"],
   };
   const drafters = resources.use(

@@ -39,6 +39,8 @@ export interface Command<S extends Record<string, Option>> {
   name: string;
   summary: string;
   options: S;
+  /** Values of options that are not given, where others decide them. */
+  presets?(options: Values<S>): Record<string, string | number>;
 }
 
 /** What a task prints with. */
@@ -162,6 +164,16 @@ export function parseOptions<S extends Record<string, Option>>(
   return Object.fromEntries(parsed);
 }
 
+/** Options with presets in place of defaults; what is given stays. */
+export function withPresets<V extends object>(
+  options: V,
+  { presets, args }: { presets: Record<string, string | number>; args: readonly string[] },
+): V {
+  const isGiven = (name: string) => args.some((arg) => arg.split("=")[0] === `--${name}`);
+  const free = Object.entries(presets).filter(([name]) => !isGiven(name));
+  return { ...options, ...Object.fromEntries(free) };
+}
+
 /** What went wrong as one line; paths relative to where the task was started. */
 export function errorLine(cause: unknown, { name, folder }: { name: string; folder: string }) {
   const message = cause instanceof Error ? cause.message : String(cause);
@@ -188,11 +200,12 @@ export async function runCommand<S extends Record<string, Option>>(
     console.error("\nstopping after the item in work; press Ctrl-C again to stop at once");
   });
   try {
-    const options = parseOptions(command.options, Deno.args);
-    if (options.help) {
+    const args = Deno.args, parsed = parseOptions(command.options, args);
+    if (parsed.help) {
       console.log(helpText(command));
       Deno.exit(0);
     }
+    const options = withPresets(parsed, { presets: command.presets?.(parsed) ?? {}, args });
     const { folders, names } = await openModels(command.options, options, abort);
     await action({ ...options, ...folders }, {
       say: (line) => options.json ? console.error(line) : console.log(line),
@@ -202,6 +215,8 @@ export async function runCommand<S extends Record<string, Option>>(
       signal: abort.signal,
     });
   } catch (cause) {
+    const { reason, aborted } = abort.signal;
+    if (aborted && (cause === reason || (cause as Error).cause === reason)) Deno.exit(130);
     const label = styleText("red", "error", { stream: process.stderr });
     console.error(`${label}: ${errorLine(cause, { name: command.name, folder: Deno.cwd() })}`);
     if (Deno.env.get("GRIFFIN_STACK") === "1" && cause instanceof Error) console.error(cause.stack);

@@ -1,7 +1,7 @@
 /** `deno task data`: prompts -> the target's own answers -> shards; or shards -> shards stored otherwise. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { openOnnxBackend } from "../backend/onnx/backend.ts";
+import { type Device, openBackend } from "../backend/choose.ts";
 import { convertShards } from "../data/convert.ts";
 import { openExamples } from "../data/features.ts";
 import { generateData } from "../data/generate.ts";
@@ -9,9 +9,10 @@ import { takePrompts } from "../data/prompts.ts";
 import { type Storage, STORAGES } from "../data/storage.ts";
 import { checkSampling } from "../decode/sample.ts";
 import { loadTarget } from "../model/load.ts";
+import type { Bits } from "../model/quantize.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type Io, runCommand } from "./command.ts";
-import { DECODING_OPTIONS } from "./decoding_options.ts";
+import { DECODING_OPTIONS, DEVICE_OPTION } from "./decoding_options.ts";
 import { TARGET_OPTION } from "./models.ts";
 import { Progress } from "./progress.ts";
 import { writeDataCommand } from "./run_record.ts";
@@ -74,11 +75,13 @@ await runCommand({
       default: 0.5,
       describe: "share of answers made greedily",
     },
+    device: DEVICE_OPTION,
     batch: { type: "integer", minimum: 1, default: 16, describe: "conversations at a time" },
     context: DECODING_OPTIONS.context,
     "target-bits": {
       ...DECODING_OPTIONS["target-bits"],
-      describe: "target's matrices; a draft trained on features of 8 bits is one for that target",
+      describe:
+        "target's matrices; a draft trained on features of fewer bits is one for that target",
     },
     seed: { type: "integer", default: 0, describe: "of prompts and answers" },
     storage: {
@@ -106,9 +109,11 @@ await runCommand({
   const sampling = { temperature: options.temperature, topK: 0, topP: options["top-p"] };
   const taps = parseTaps(options.taps);
   checkSampling(sampling);
-  using backend = await openOnnxBackend();
-  const { context } = options, eightBit = options["target-bits"] === "8";
-  const target = await loadTarget(options.target, { backend, eightBit, context });
+  const { backend: opened, reason } = await openBackend(options.device as Device);
+  using backend = opened;
+  if (options.device !== "cpu") say(`device: ${reason}`);
+  const { context } = options, bits = Number(options["target-bits"]) as Bits;
+  const target = await loadTarget(options.target, { backend, bits, context });
   const tokenizer = await loadTokenizer(options.target);
   const summary: Record<string, unknown> = {};
   for (

@@ -18,6 +18,7 @@ import type { Growth } from "../decode/tree.ts";
 import { TreeDrafter } from "../decode/tree_drafter.ts";
 import { nameOfFolder } from "../hub/model.ts";
 import { loadTarget, readDraft } from "../model/load.ts";
+import type { Bits } from "../model/quantize.ts";
 import type { LayerShare } from "../model/stages.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import type { Values } from "./command.ts";
@@ -104,15 +105,15 @@ export const DECODING_OPTIONS = {
   },
   "draft-bits": {
     type: "string",
-    choices: ["auto", "8", "32"],
+    choices: ["auto", "4", "8", "32"],
     default: "auto",
     describe: "draft's matrices; auto: 8 on the CPU, 32 on a GPU",
   },
   "target-bits": {
     type: "string",
-    choices: ["32", "8"],
+    choices: ["32", "8", "4"],
     default: "32",
-    describe: "target's matrices; 8 is quicker, other text",
+    describe: "target's matrices; 8 and 4 take less memory and time, and give other texts",
   },
   seed: { type: "integer", default: 0, describe: "of sampling" },
   trace: { type: "string", describe: "file for every round's tree, for deno task inspect" },
@@ -145,7 +146,7 @@ export async function openDecoding(
   const loaded = await loadTarget(options.target, {
     backend,
     context: options.context,
-    eightBit: options["target-bits"] === "8",
+    bits: Number(options["target-bits"]) as Bits,
     before,
   });
   const tokenizer = await loadTokenizer(options.target);
@@ -153,8 +154,8 @@ export async function openDecoding(
     ? await readDraft(options.draft, { target: loaded })
     : undefined;
   const target = resources.use(new TargetDecoder(loaded, { backend, taps: draft?.config.taps }));
-  const bits = options["draft-bits"],
-    eightBit = bits === "8" || (bits === "auto" && kind === "cpu");
+  const asked = options["draft-bits"];
+  const bits = asked === "auto" ? (kind === "cpu" ? 8 : 32) : Number(asked) as Bits;
   const automatic = method === "tree" && options.tree === "auto";
   let drafter: Drafter = method === "lookup" ? promptLookup() : NO_DRAFTER,
     costs: Costs | undefined,
@@ -163,7 +164,7 @@ export async function openDecoding(
     let growth = automatic ? undefined : readGrowth(options);
     const children = chooseChildren(options, { blind: growth?.blind ?? true });
     if (growth === undefined) {
-      const question = { backend, target, draft, children, eightBit };
+      const question = { backend, target, draft, children, bits };
       const known = options.costs === undefined
         ? await knownCosts(question, { again: options["measure-costs"] })
         : { costs: await readCosts(options.costs), path: options.costs, measured: false };
@@ -171,7 +172,7 @@ export async function openDecoding(
       costs = known.costs;
       growth = children === "sampled" ? sampledAutoGrowth(costs) : autoGrowth(costs);
     }
-    const settings = { backend, target: loaded, growth, children, eightBit };
+    const settings = { backend, target: loaded, growth, children, bits };
     drafter = trees = resources.use(new TreeDrafter(draft, settings));
   }
   const resident = openResident(options, {
@@ -218,7 +219,7 @@ function openResident(
     drafter: TreeDrafter | undefined;
   },
 ): EvaluateOptions["resident"] {
-  const { topP, repetitionPenalty } = sampling;
+  const { topK, topP, repetitionPenalty } = sampling;
   const fixed = drafter === undefined ||
     (drafter.growth.shape !== undefined && drafter.decoder.children === "top");
   const obstacles = [
@@ -226,7 +227,8 @@ function openResident(
     target.target.stages !== undefined && "--cpu-layers",
     !fixed && "a tree that is not dynamic and of fixed size, with the draft's best tokens",
     trace !== undefined && "--trace",
-    (topP !== 1 || repetitionPenalty !== 1) && "--top-p or --repetition-penalty",
+    topP !== 1 && topK === 0 && "--top-p without --top-k",
+    repetitionPenalty !== 1 && "--repetition-penalty",
   ];
   const obstacle = obstacles.find((name) => name !== false);
   if (rounds === "device" && obstacle !== undefined) {

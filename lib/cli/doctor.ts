@@ -14,16 +14,18 @@ await runCommand({
       positional: true,
       describe:
         "a folder or a file of weights: a draft of EAGLE, HASS, FSPAD, GRIFFIN, SpecForge, " +
-        "vLLM speculators, or of this project; or a target",
+        "vLLM speculators, or of this project; or a target, a GGUF file too",
     },
     target: {
       type: "string",
       describe:
-        "target folder: does the draft fit it, and has it learnt anything since it began with it",
+        "target, a folder, a GGUF file or ORG/NAME[@REVISION] of the hub: does the draft fit it, and has it " +
+        "learnt anything since it began with it",
+      model: "target",
     },
     convert: {
       type: "string",
-      describe: "write the draft as a folder of this project: readable by all tasks",
+      describe: "write the draft, or the target of a GGUF file, as a folder that all tasks read",
     },
     tensors: { type: "boolean", describe: "list all tensors" },
   },

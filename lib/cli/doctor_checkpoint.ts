@@ -1,11 +1,12 @@
 /** `deno task doctor CHECKPOINT`: prints a checkup, with a target what fits, and converts if asked. */
-import { openCheckpoint } from "../io/checkpoint.ts";
+import type { TensorSource } from "../io/safetensors.ts";
 import { type Checkup, examine, type Finding, openChecked } from "../model/checkup.ts";
 import { checkValues, type ValuesEvent } from "../model/checkup_values.ts";
-import { FUSIONS, readTargetConfig } from "../model/config.ts";
+import { FUSIONS, type TargetConfig, targetConfigOf } from "../model/config.ts";
 import { convertDraft, obstacles } from "../model/convert_draft.ts";
-import { hashWeights, type TargetIdentity } from "../model/load.ts";
-import { compareSizes, compareValues } from "../model/target_fit.ts";
+import { convertTarget } from "../model/convert_target.ts";
+import { hashWeights } from "../model/load.ts";
+import { type ComparedTarget, compareSizes, compareValues } from "../model/target_fit.ts";
 import { formatTable } from "../report/table.ts";
 import type { Io } from "./command.ts";
 import { Progress } from "./progress.ts";
@@ -39,7 +40,10 @@ function summaryRows(checkup: Checkup): string[][] {
   if (config === undefined) return rows;
   const { width, inner, heads, kvHeads, headSize, vocabulary } = config;
   const sizes = { width, inner, heads, "key heads": kvHeads, "head size": headSize, vocabulary };
-  if (draft !== undefined) rows.push(["design", `${FUSIONS[draft.fusion]}; head ${draft.head}`]);
+  if (draft !== undefined) {
+    const biases = draft.qkvBias ? "; biases of queries, keys and values" : "";
+    rows.push(["design", `${FUSIONS[draft.fusion]}; head ${draft.head}${biases}`]);
+  }
   rows.push(["sizes", Object.entries(sizes).map(([k, v]) => `${k} ${v}`).join(", ")]);
   if (draft?.draftVocabulary !== undefined) {
     rows.push(["draft vocabulary", `${draft.draftVocabulary} tokens`]);
@@ -48,6 +52,18 @@ function summaryRows(checkup: Checkup): string[][] {
   if (target !== undefined) rows.push(["family", `${target.family}, ${target.layers} layers`]);
   rows.push(["sizes are those of", like.join("; ") || "no well-known target"]);
   return rows;
+}
+
+/** A target, a folder or a GGUF file, to compare with. @throws when its configuration is missing or unknown. */
+async function openTarget(path: string): Promise<{ config: TargetConfig; file: TensorSource }> {
+  const { source: file, json, settings, trouble } = await openChecked(path);
+  try {
+    if (json === undefined) throw new Error(trouble ?? `Cannot read ${settings}: no such file`);
+    return { config: targetConfigOf(json, settings), file };
+  } catch (cause) {
+    file[Symbol.dispose]();
+    throw cause;
+  }
 }
 
 /** Findings that are shown where not all are asked for. */
@@ -65,21 +81,25 @@ export async function examineCheckpoint(
     io: Pick<Io, "say" | "result">;
   },
 ): Promise<void> {
-  const config = folder === undefined ? undefined : await readTargetConfig(folder);
-  using file = folder === undefined ? undefined : openCheckpoint(folder);
+  const against = folder === undefined ? undefined : await openTarget(folder);
+  const config = against?.config;
+  using file = against?.file;
   const opened = await openChecked(path);
   using source = opened.source;
-  const checkup = await examine(opened, { layers: config?.layers });
+  const checkup = examine(opened, { layers: config?.layers });
   const findings = [...checkup.findings, ...gather("values", checkValues(source, checkup))];
   const summary = summaryRows(checkup);
-  let target: TargetIdentity | undefined;
+  let target: ComparedTarget | undefined;
   if (config !== undefined && file !== undefined && folder !== undefined) {
     if (checkup.kind === "draft") {
-      target = { folder, config, identity: await hashWeights(file.path) };
+      // A hash reads all of the target: only where it is compared or written down. A GGUF file's is nobody's.
+      const asked = checkup.draft?.target !== undefined || convert !== undefined;
+      const hashed = asked && !folder.endsWith(".gguf");
+      target = { folder, config, ...(hashed && { identity: await hashWeights(file.path) }) };
       const sizes = compareSizes(checkup, target);
       findings.push(...sizes);
       const fits = !sizes.some(({ level }) => level === "fault");
-      summary.push(["fits the target", fits ? `${folder} (${target.identity})` : "no"]);
+      summary.push(["fits the target", fits ? `${folder} ${target.identity ?? ""}`.trim() : "no"]);
       const events = compareValues({ source, checkup }, { file, config });
       findings.push(...gather("target", events));
     } else {
@@ -108,14 +128,25 @@ export async function examineCheckpoint(
     const more = findings.length - shown.length;
     if (more > 0) say(`and ${more} more: --tensors shows them`);
   }
-  say(`\n${sound ? "no faults" : "it cannot be used as it is"}`);
-  if (checkup.kind === "draft") {
+  const doubts = findings.filter(({ level }) => level === "doubt").length;
+  const doubted = doubts === 0 ? "" : `, ${doubts} ${doubts === 1 ? "doubt" : "doubts"}`;
+  say(`\n${sound ? "no faults" : "it cannot be used as it is"}${doubted}`);
+  if (checkup.kind === "draft" || refused.length === 0) {
     const short = refused.length > 1 ? `${refused[0]}; and ${refused.length - 1} more` : refused[0];
     say(short === undefined ? "it can be converted" : `it cannot be converted: ${short}`);
   }
   if (convert !== undefined) {
-    await convertDraft(convert, { source, checkup, findings, target: target?.identity });
-    say(`${convert}: a folder that every task reads as a draft`);
+    const { kind } = checkup, { json } = opened;
+    if (kind === "target" && json !== undefined && refused.length === 0) {
+      await convertTarget(convert, { source, json });
+      say(
+        `${convert}: put the original model's tokenizer.json and tokenizer_config.json beside it`,
+      );
+    } else await convertDraft(convert, { source, checkup, findings, target: target?.identity });
+    say(`${convert}: a folder that every task reads as a ${kind}`);
+    if (target !== undefined && target.identity === undefined) {
+      say(`${convert}: it is tied to no target, since no task reads ${folder} as it is`);
+    }
   }
   const { tapsUnknown: _, initializerRange: __, ...told } = checkup;
   result({ ...told, findings, sound, obstacles: refused, ...(convert && { converted: convert }) });

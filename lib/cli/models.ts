@@ -53,7 +53,7 @@ export async function showDownload(
   name: ModelName,
   events: AsyncIterable<HubEvent>,
 ): Promise<HubEvent & { type: "ready" }> {
-  let progress: Progress | undefined, rate = rateOf(), of = 0;
+  let progress: Progress | undefined, rate = rateOf(), of = 0, whole = false;
   try {
     for await (const event of events) {
       if (event.type === "ready") return event;
@@ -61,8 +61,10 @@ export async function showDownload(
       if (total < SHOWN) continue;
       if (total !== of) { // texts first, then weights
         progress?.[Symbol.dispose]();
-        [progress, rate, of] = [new Progress(name.id), rateOf(), total];
+        [progress, rate, of, whole] = [new Progress(name.id), rateOf(), total, false];
       }
+      if (whole) continue; // its hash is compared, or it is flushed
+      whole = done >= total;
       const speed = rate(done), megabytes = (bytes: number) => Math.round(bytes / 1e6);
       progress!.update(megabytes(done), {
         total: megabytes(total),

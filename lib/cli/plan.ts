@@ -15,7 +15,7 @@ import {
 import type { Program } from "../graph/program.ts";
 import { isInSnapshot } from "../hub/cache.ts";
 import type { RemoteFile } from "../hub/listing.ts";
-import { nameOfFolder, remoteFiles } from "../hub/model.ts";
+import { nameOfFolder, remoteModel } from "../hub/model.ts";
 import { modelNameOf } from "../hub/name.ts";
 import { hubSettings } from "../hub/settings.ts";
 import { CPU_POOL, programBlocks } from "./temporaries.ts";
@@ -23,8 +23,9 @@ import { readJson } from "../io/json.ts";
 import { readTargetConfig } from "../model/config.ts";
 import { formatTable } from "../report/table.ts";
 import { type Command, type Option, runCommand } from "./command.ts";
-import { DEVICE_OPTION } from "./decoding_options.ts";
+import { DECODING_OPTIONS, DEVICE_OPTION } from "./decoding_options.ts";
 import { draftConfigOf, recipesOf, TRAINING_OPTIONS } from "./training_options.ts";
+import type { Bits } from "../model/quantize.ts";
 
 /** Bytes a value has in published files, by what `config.json` calls its type. */
 const FILE_BYTES: Record<string, number> = { float32: 4, float16: 2, bfloat16: 2 };
@@ -42,10 +43,8 @@ const options = {
   },
   device: DEVICE_OPTION,
   "target-bits": {
-    type: "string",
-    choices: ["32", "8"],
-    default: "32",
-    describe: "of its matrices",
+    ...DECODING_OPTIONS["target-bits"],
+    describe: "of its matrices; 32: on a GPU 16, where files hold no more",
   },
   context: whole("positions, prompt and reply together", 4096, 64),
   nodes: whole("nodes of a tree", 60),
@@ -72,11 +71,15 @@ const time = (seconds: number) =>
 async function downloadOf(folder: string): Promise<string | undefined> {
   const name = modelNameOf(nameOfFolder(folder));
   if (name === undefined || hubSettings().offline) return undefined;
-  const files = await remoteFiles(name).catch(() => undefined);
-  if (files === undefined) return undefined;
+  const remote = await remoteModel(name).catch((cause) => console.error(cause.message));
+  if (!remote) return undefined;
+  const { files, values = {} } = remote;
   const sum = (some: readonly RemoteFile[]) => size(some.reduce((n, file) => n + file.size, 0));
   const missing = files.filter((file) => !isInSnapshot(folder, file));
-  return `${sum(missing)} in ${missing.length} files (of ${sum(files)} in ${files.length})`;
+  const held = Object.entries(values).map(([type, n]) => `, ${(n / 1e9).toFixed(2)} B as ${type}`);
+  return `${sum(missing)} (${missing.length} files of ${files.length}, ${sum(files)}${
+    held.join("")
+  })`;
 }
 
 await runCommand({
@@ -89,17 +92,19 @@ await runCommand({
   const config = await readTargetConfig(folder), json = await readJson(join(folder, "config.json"));
   const context = Math.min(options.context, config.positions);
   const draft = draftConfigOf(options, { config, identity: "unknown", folder });
-  const recipe = recipesOf(options).at(-1)!, bits = options["target-bits"] === "8" ? 8 : 32;
+  const recipe = recipesOf(options).at(-1)!, bits = Number(options["target-bits"]) as Bits;
   const { backend, kind, reason } = await openBackend(options.device as Device);
   using resources = new DisposableStack();
   resources.use(backend);
   const rates = await measureMachine(backend);
-  const held = bits === 8 && kind === "cpu" ? await measureMachine(backend, { bits }) : rates;
+  const held = bits !== 32 && kind === "cpu" ? await measureMachine(backend, { bits }) : rates;
   const temporaries = (program: Program) =>
     programBlocks(program) * (kind === "cpu" ? CPU_POOL : 1);
+  const type = String(json.dtype ?? json.torch_dtype ?? "float16");
+  const half = kind === "webgpu" && type !== "float32";
   const decoding = (positions: number) =>
     planDecoding(config, {
-      ...{ draft, bits, context: positions, nodes: options.nodes, temporaries },
+      ...{ draft, bits, half, context: positions, nodes: options.nodes, temporaries },
     });
   const training = (batch: number) =>
     planTraining(config, {
@@ -110,19 +115,15 @@ await runCommand({
   const free = options.memory === undefined
     ? kind === "cpu" ? Deno.systemMemoryInfo().available : undefined
     : options.memory * 2 ** 30;
-  const parameters = countTarget(config),
-    type = String(json.dtype ?? json.torch_dtype ?? "float16");
+  const parameters = countTarget(config);
   const tokens = options.conversations * options.tokens, { width } = config;
   say(
     `${config.family}, ${(parameters / 1e9).toFixed(2)} B parameters; draft ${
       (train.parameters / 1e9).toFixed(3)
     } B; ${reason}`,
   );
-  say(
-    `download: ${
-      await downloadOf(folder) ?? size(parameters * (FILE_BYTES[type] ?? 2))
-    } as ${type}\n`,
-  );
+  const asConfigured = () => `${size(parameters * (FILE_BYTES[type] ?? 2))} as ${type}`;
+  say(`download: ${await downloadOf(folder) ?? asConfigured()}\n`);
   const table = (title: string, needs: readonly Need[]) =>
     say(`${
       formatTable([

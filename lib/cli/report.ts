@@ -1,6 +1,7 @@
 /**
  * `deno task report RUN...`: a run as one page, as Markdown and as JSON, from what it stored. `report compare A B`:
- * two runs side by side. `report rows RUN...`: the rows of many runs, to be queried with SQL.
+ * two runs side by side. `report rows RUN...`: the rows of many runs, to be queried with SQL. `report ledger`: the
+ * paper's Table 1 beside the runs that there are.
  */
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -29,6 +30,7 @@ import { formatTable } from "../report/table.ts";
 import { trainingComparison } from "../report/training_comparison.ts";
 import { trainingReport } from "../report/training_report.ts";
 import { runCommand } from "./command.ts";
+import { reportLedger } from "./report_ledger.ts";
 
 /** A name for a folder: of the run's own folder. */
 function nameOf({ path }: StoredRun): string {
@@ -124,7 +126,8 @@ async function rowsOf(path: string): Promise<RunRow[]> {
 
 await runCommand({
   name: "report",
-  summary: "runs as pages: report RUN..., report compare A B, report rows RUN...",
+  summary:
+    "runs as pages: report RUN..., report compare A B, report rows RUN..., report ledger [RUN...]",
   options: {
     runs: {
       type: "string",
@@ -132,25 +135,31 @@ await runCommand({
       many: true,
       describe:
         "folders of trainings or evaluations, report.json, or an experiment's results.json; " +
-        "before them compare or rows",
+        "before them compare, rows or ledger",
     },
     question: { type: "string", describe: "what the run was to answer [as it recorded]" },
     sql: {
       type: "string",
       describe: "with rows: a query over the table rows, in place of the rows",
     },
+    commands: {
+      type: "boolean",
+      describe: "with ledger: the commands that fill it, model by model, in place of the table",
+    },
     out: {
       type: "string",
       describe: "folder of report.html, report.md, summary.json [runs/reports/NAME]",
     },
   },
-}, async ({ runs: words, question, sql, out }, { say, result }) => {
-  const [what] = words, known = what === "compare" || what === "rows";
+}, async ({ runs: words, question, sql, commands, out }, { say, result }) => {
+  const [what] = words, known = ["compare", "rows", "ledger"].includes(what);
   const runs = known ? words.slice(1) : words;
+  if (commands && what !== "ledger") throw new Error("--commands is for report ledger");
+  if (sql !== undefined && what !== "rows") throw new Error("--sql is for report rows RUN...");
+  if (what === "ledger") return result(await reportLedger(runs, { commands, out, say }));
   if (runs.length === 0) {
     throw new Error("found no run, wanted folders of runs; see deno task report --help");
   }
-  if (sql !== undefined && what !== "rows") throw new Error("--sql is for report rows RUN...");
   if (what === "rows") {
     const rows = (await Promise.all(runs.map(rowsOf))).flat();
     if (sql === undefined) {

@@ -7,7 +7,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import type { StoredExamples } from "../data/features.ts";
-import type { Suite } from "../data/suites.ts";
+import { askedIn, type Suite } from "../data/suites.ts";
 import { nameOfFolder } from "../hub/model.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { openCheckpoint } from "../io/checkpoint.ts";
@@ -49,7 +49,7 @@ export async function draftThing(folder: string): Promise<ReadThing> {
 
 /** A suite as it was asked: the hash is of ids and texts, whatever file they stood in. */
 export function suiteThing({ questions }: Suite, name: string): ReadThing {
-  const hash = hashOf([JSON.stringify(questions.map(({ id, text }) => [id, text]))]);
+  const hash = hashOf([JSON.stringify(questions.map((q) => [q.id, ...askedIn(q)]))]);
   return { name, hash, count: questions.length };
 }
 

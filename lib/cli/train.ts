@@ -110,7 +110,7 @@ await runCommand({
   const held = join(options.data, "validation"), validates = existsSync(held);
   // The target as a whole only where it runs.
   const whole = online || (count > 0 && validates)
-    ? await loadTarget(options.target, { backend })
+    ? await loadTarget(options.target, { backend, half: false })
     : undefined;
   const target = whole ?? await loadFrozen(options.target, { backend, half });
   const config = draftConfigOf(options, target);

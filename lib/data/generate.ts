@@ -5,17 +5,15 @@
  */
 import type { Backend } from "../backend/backend.ts";
 import { argmax, draw, GREEDY, processLogits, type Sampling } from "../decode/sample.ts";
-import { TargetDecoder } from "../decode/target.ts";
-import { targetProgram } from "../model/llama.ts";
 import type { Target } from "../model/load.ts";
-import { type Cache, newBatchCache } from "../model/placement.ts";
+import type { Cache } from "../model/placement.ts";
 import { type Random, random } from "../random.ts";
 import type { ExampleEvent } from "../report/events.ts";
 import { encodePrompt, lossMask } from "../text/chat.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { zeros } from "../backend/backend.ts";
 import { openShardWriter } from "./features.ts";
 import type { Prompt } from "./prompts.ts";
+import { openSlots } from "./slots.ts";
 import type { Storage } from "./storage.ts";
 
 export interface GenerateDataOptions {
@@ -77,7 +75,7 @@ export async function* generateData(
   const { backend, tokenizer, folder, maxTokens = 160, batch = 16, seed = 0, signal } = options;
   const { sampling = { temperature: 0.7, topK: 0, topP: 0.95 }, greedyShare = 0.5 } = options;
   const { storage = "f16", taps = [], promptSource = "given" } = options;
-  const { config, weights, identity, eightBit = false } = target, { width, vocabulary } = config;
+  const { config, identity, bits = 32 } = target, { width, vocabulary } = config;
   const of = { target: identity, width, taps, storage };
   const { temperature, topP, topK } = sampling;
   const writer = await openShardWriter(folder, {
@@ -90,22 +88,14 @@ export async function* generateData(
       "top-p": topP,
       "greedy share": greedyShare,
       "tokens at most": maxTokens,
-      ...(eightBit && { "target bits": 8 }),
+      ...(bits !== 32 && { "target bits": bits }),
     },
   });
   const waiting = prompts.filter((p) => !writer.done.has(p.id)).reverse();
   if (waiting.length === 0) return;
   writer.checkSettings();
   let done = prompts.length - waiting.length;
-  using decoder = new TargetDecoder(target, { backend, taps });
-  const { capacity } = decoder;
-  const caches = newBatchCache(backend, config, { capacity, layers: config.layers, batch });
-  const shape = { rows: 1, capacity, batch, taps, eightBit };
-  using program = await backend.compile(targetProgram(config, shape), { weights });
-  const ids = backend.tensor(new Int32Array(batch), [batch, 1]);
-  const positions = backend.tensor(new Int32Array(batch), [batch, 1]);
-  const length = backend.tensor(new Int32Array(batch), [batch]);
-  const bias = zeros(backend, [1, 1, 1, capacity]);
+  using slots = await openSlots(target, { backend, batch, taps });
   const p = new Float64Array(vocabulary);
   const choose = ({ sampling, random }: Slot, logits: Float32Array) => {
     if (sampling.temperature === 0) return argmax(logits);
@@ -122,7 +112,7 @@ export async function* generateData(
       );
     }
     cache.length = 0;
-    const { logits, features, tapped } = await decoder.prefill(encoded, cache);
+    const { logits, features, tapped } = await slots.decoder.prefill(encoded, cache);
     const stream = random(seed, "answers", prompt.id);
     const greedy = stream.uniform() < greedyShare;
     const slot: Slot = {
@@ -159,32 +149,26 @@ export async function* generateData(
     };
   };
 
-  const slots: (Slot | undefined)[] = new Array(batch).fill(undefined);
+  const inWork: (Slot | undefined)[] = new Array(batch).fill(undefined);
   try {
     for (;;) {
       for (let b = 0; b < batch; b++) {
-        let slot = slots[b];
+        let slot = inWork[b];
         while (slot === undefined || finished(slot)) {
           if (slot !== undefined) yield await store(slot);
-          slot = await start(caches.slots[b]);
+          slot = await start(slots.caches[b]);
           if (slot === undefined) break;
         }
-        slots[b] = slot;
+        inWork[b] = slot;
       }
-      if (slots.every((s) => s === undefined)) return;
-      slots.forEach((slot, b) => {
-        ids.host![b] = slot?.ids.at(-1) ?? 0;
-        positions.host![b] = length.host![b] = slot?.cache.length ?? 0;
-      });
-      const out = await program.run({ ids, positions, length, bias, ...caches.tensors });
-      const logits = out.logits.host as Float32Array, features = out.features.host as Float32Array;
-      const tapped = out.tapped?.host as Float32Array | undefined, wide = width * taps.length;
-      slots.forEach((slot, b) => {
-        if (slot === undefined) return;
-        slot.cache.length++;
-        slot.features.push(features.slice(b * width, (b + 1) * width));
-        if (tapped !== undefined) slot.tapped.push(tapped.slice(b * wide, (b + 1) * wide));
-        slot.ids.push(choose(slot, logits.subarray(b * vocabulary, (b + 1) * vocabulary)));
+      const live = inWork.filter((slot) => slot !== undefined);
+      if (live.length === 0) return;
+      const rows = await slots.step(live.map(({ ids, cache }) => ({ token: ids.at(-1)!, cache })));
+      live.forEach((slot, i) => {
+        const { logits, features, tapped } = rows[i];
+        slot.features.push(features.slice());
+        if (taps.length > 0) slot.tapped.push(tapped.slice());
+        slot.ids.push(choose(slot, logits));
       });
     }
   } finally {

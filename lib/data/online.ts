@@ -64,7 +64,9 @@ export class TextForward implements Disposable {
 
   async #compile(rows: number) {
     const { config, weights } = this.#target, capacity = this.#capacity, backend = this.#backend;
-    const { outputs, updates } = targetProgram(config, { rows, capacity, taps: this.taps });
+    const { outputs, updates } = targetProgram(config, {
+      ...{ rows, capacity, taps: this.taps, stored: weights },
+    });
     const { logits: _, ...wanted } = outputs;
     const run = await backend.compile(program(wanted, { updates }), { weights });
     const ids = backend.shared(new Int32Array(rows), [1, rows]);

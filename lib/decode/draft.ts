@@ -13,7 +13,7 @@ import {
 import { type DraftingOptions, draftMatrices, draftProgram, featureWidth } from "../model/draft.ts";
 import { type Draft, placeDraft, type Target } from "../model/load.ts";
 import { type Cache, newCache, type Rows, SequenceRows } from "../model/placement.ts";
-import { quantBlock } from "../model/quantize.ts";
+import { type Bits, quantBlock } from "../model/quantize.ts";
 import type { News } from "./drafter.ts";
 import { rowSizeFor } from "./target.ts";
 import type { Frontier } from "./tree.ts";
@@ -64,7 +64,7 @@ export class DraftDecoder implements Disposable {
   #own: Tensor[];
   /** Rows of a sequence's cache. */
   readonly capacity: number;
-  readonly eightBit: boolean;
+  readonly bits: Bits;
   #compiled = new Map<string, Promise<Compiled>>();
   #idle: Cache | undefined;
 
@@ -77,7 +77,7 @@ export class DraftDecoder implements Disposable {
       treeRows,
       children = "top",
       sequences = 1,
-      eightBit = backend.hostVisible && quantBlock(draftMatrices(draft.config)) > 0,
+      bits = backend.hostVisible && quantBlock(draftMatrices(draft.config)) > 0 ? 8 : 32,
     }: {
       backend: Backend;
       target: Target;
@@ -86,8 +86,8 @@ export class DraftDecoder implements Disposable {
       treeRows: number;
       children?: "top" | "sampled";
       sequences?: number;
-      /** Matrices in 8 bits: the output distribution does not depend on it, speed does. */
-      eightBit?: boolean;
+      /** Of the matrices; fewer than 32: the output distribution does not depend on it, speed does. */
+      bits?: Bits;
     },
   ) {
     const { vocabulary, draftVocabulary = vocabulary } = draft.config;
@@ -101,8 +101,8 @@ export class DraftDecoder implements Disposable {
     this.children = children;
     this.sequences = sequences;
     this.#backend = backend;
-    this.eightBit = eightBit;
-    this.#weights = placeDraft(draft, { backend, target, eightBit });
+    this.bits = bits;
+    this.#weights = placeDraft(draft, { backend, target, bits });
     const shared = new Set(Object.values(target.weights));
     this.#own = Object.values(this.#weights).filter((weight) => !shared.has(weight));
     // Tree rows and padding stand behind the last position.
@@ -129,7 +129,7 @@ export class DraftDecoder implements Disposable {
         ...kind,
         width: this.branching,
         children: this.children,
-        eightBit: this.eightBit,
+        stored: this.#weights,
       });
       const backend = this.#backend, n = rows * sequences;
       const wide = kind.reads === "target" ? featureWidth(config) : config.width;

@@ -56,7 +56,7 @@ export class TargetForward implements Disposable {
     target: Target,
     { backend, taps = [], ...shape }: TargetShape & { backend: Backend; sequences: number },
   ): Promise<TargetForward> {
-    const { config, eightBit } = target, { rows, sequences, capacity } = shape;
+    const { config } = target, { rows, sequences, capacity } = shape;
     const count = rows * sequences;
     const stages = await Promise.all(
       stagesOf(target, backend).map(async (stage): Promise<CompiledStage> => {
@@ -66,7 +66,7 @@ export class TargetForward implements Disposable {
         const whole = from === 0 && to === config.layers;
         const program = targetProgram(config, {
           ...shape,
-          ...{ eightBit, taps: whole ? taps : own },
+          ...{ stored: weights, taps: whole ? taps : own },
           ...(!whole && { layers: { from, to } }),
         });
         return {

@@ -55,7 +55,7 @@ export class ResidentDecoder implements Disposable {
     if (!(Number.isInteger(ahead) && ahead >= 1)) {
       throw new Error(`Cannot run ${ahead} rounds ahead: wanted a whole number from 1`);
     }
-    const { target: { config, eightBit, stages }, capacity } = target;
+    const { target: { config, weights, stages }, capacity } = target;
     if (stages !== undefined) {
       throw new Error(
         "Cannot run rounds on the device with a target that is split over several: wanted rounds by the host",
@@ -68,7 +68,7 @@ export class ResidentDecoder implements Disposable {
     this.#ahead = backend.hostVisible ? 1 : ahead;
     this.#drafter = drafter?.decoder;
     this.#round = {
-      ...{ target: config, capacity, sampling, eightBit },
+      ...{ target: config, capacity, sampling, stored: weights },
       ...(drafter && { drafting: draftingOf(drafter) }),
     };
     this.#program = roundProgram(this.#round);
@@ -203,9 +203,9 @@ export class ResidentDecoder implements Disposable {
 
 /** What a round asks of a drafter. @throws when its trees cannot grow on a device. */
 function draftingOf({ growth: { shape }, decoder }: TreeDrafter): RoundOptions["drafting"] {
-  const { draft, capacity, eightBit, children } = decoder;
+  const { draft, capacity, weights: stored, children } = decoder;
   if (shape !== undefined && children === "top") {
-    return { draft: draft.config, capacity, eightBit, shape };
+    return { draft: draft.config, capacity, stored, shape };
   }
   throw new Error(
     "Cannot run rounds on the device with trees that are sized, listed or sampled by the host: " +

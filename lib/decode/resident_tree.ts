@@ -22,7 +22,7 @@ import {
   topK,
   where,
 } from "../graph/ops.ts";
-import { HIDDEN } from "../model/placement.ts";
+import { HIDDEN } from "../graph/composites.ts";
 import type { TreeShape } from "./tree.ts";
 
 /** What a draft says of rows: children best first, and what it feeds back. */

@@ -13,14 +13,10 @@ import {
   gather,
   mul,
   reshape,
-  sliceAxis,
   sum,
-  takeAlong,
-  topK,
   where,
 } from "../graph/ops.ts";
-import { argmaxRows, sampleRows, softmax } from "../graph/composites.ts";
-import { HIDDEN } from "../model/placement.ts";
+import { argmaxRows, processRows, sampleRows } from "../graph/composites.ts";
 import type { Sampling } from "./sample.ts";
 import { countTo, type ResidentTree } from "./resident_tree.ts";
 
@@ -35,30 +31,25 @@ export interface Accepted {
 }
 
 /**
- * Settings of sampling that need no other tokens and no sorting: temperature and top-k.
- * @throws when top-p or a repetition penalty is asked for.
+ * Settings of sampling that need no other tokens and sort no whole vocabulary.
+ * @throws when a repetition penalty is asked for, or top-p without top-k.
  */
-export function checkResident({ topP, repetitionPenalty = 1 }: Sampling): void {
-  if (topP === 1 && repetitionPenalty === 1) return;
+export function checkResident({ topK, topP, repetitionPenalty = 1 }: Sampling): void {
+  if (repetitionPenalty === 1 && (topP === 1 || topK > 0)) return;
   throw new Error(
-    `Cannot sample with top-p ${topP} and repetition penalty ${repetitionPenalty} in rounds on the device: ` +
-      "wanted 1 for both, or rounds on the host",
+    `Cannot sample with top-p ${topP}, top-k ${topK} and repetition penalty ${repetitionPenalty} in rounds on ` +
+      "the device: wanted top-k too where top-p is set, no penalty, or rounds by the host",
   );
 }
 
 /** The target's choice after each row of logits [N, V]: i32 [N]. `uniforms` [N] decide where a temperature is set. */
 export function chooseTokens(
   logits: Node,
-  { sampling: { temperature, topK: k }, uniforms }: { sampling: Sampling; uniforms: Node },
+  { sampling, uniforms }: { sampling: Sampling; uniforms: Node },
 ): Node {
-  if (temperature === 0) return argmaxRows(logits);
-  const [, v] = logits.shape;
-  let kept = logits;
-  if (k > 0 && k < v) {
-    const floor = sliceAxis(takeAlong(logits, topK(logits, k)), 1, { start: k - 1 }); // [N,1]
-    kept = where(compare("ge", logits, floor), logits, HIDDEN);
-  }
-  return sampleRows(softmax(mul(kept, 1 / temperature)), uniforms);
+  if (sampling.temperature === 0) return argmaxRows(logits);
+  const { temperature, topK, topP } = sampling;
+  return sampleRows(processRows(logits, { temperature, topK, topP }), uniforms);
 }
 
 /** Follows the target's choices i32 [N] down the tree. R: nodes on a path at most. */

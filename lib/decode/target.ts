@@ -72,8 +72,8 @@ export class TargetDecoder implements Disposable {
 
   /** What, beside the model, its speed depends on. */
   get describe(): Record<string, unknown> {
-    const { capacity, taps, sequences, target: { eightBit = false } } = this;
-    return { capacity, taps, sequences, eightBit };
+    const { capacity, taps, sequences, target: { bits = 32 } } = this;
+    return { capacity, taps, sequences, bits };
   }
 
   /** Nodes of a tree at most. */

@@ -5,6 +5,7 @@
  */
 import type { Backend } from "../backend/backend.ts";
 import type { Draft, Target } from "../model/load.ts";
+import type { Bits } from "../model/quantize.ts";
 import type { Cache } from "../model/placement.ts";
 import { DraftDecoder, type DraftRows } from "./draft.ts";
 import type { Beginning, Drafter, Drafting, News, Proposal } from "./drafter.ts";
@@ -49,8 +50,8 @@ export interface TreeDrafterOptions {
   children?: "top" | "sampled";
   /** Sequences at a time. */
   sequences?: number;
-  /** Matrices in 8 bits: the output distribution does not depend on it, speed does. */
-  eightBit?: boolean;
+  /** Of the draft's matrices: the output distribution does not depend on it, speed does. */
+  bits?: Bits;
 }
 
 export class TreeDrafter implements Drafter<TreeDrafting, TreeProposal>, Disposable {

@@ -3,14 +3,24 @@
  * speedup. Definitions: griffin.md section 7. Intervals come from `stats.ts`.
  */
 
-/** One generation of one prompt. */
+/** One generation of one prompt, or those of all turns of a conversation, one after the other. */
 export interface Generation {
-  /** Emitted tokens, cut at the end token and the length limit; the first comes from prefill. */
+  /** Emitted tokens, cut at the end token and the length limit; the first of a turn comes from prefill. */
   tokens: number[];
   prefillMs: number;
   /** Everything after prefill. */
   decodeMs: number;
   rounds: RoundRecord[];
+  /** How much of it is each turn's; absent where there is one. */
+  turns?: TurnShare[];
+}
+
+/** What one turn adds to the generation of a conversation. */
+export interface TurnShare {
+  tokens: number;
+  rounds: number;
+  prefillMs: number;
+  decodeMs: number;
 }
 
 /** One target forward after prefill. */
@@ -50,6 +60,39 @@ export function ratio(numerator: number, denominator: number): Ratio {
   return { numerator, denominator, value: denominator === 0 ? NaN : numerator / denominator };
 }
 
+/** One generation from those of the turns of a conversation, in order. */
+export function joinTurns(turns: readonly Generation[]): Generation {
+  if (turns.length === 1) return turns[0];
+  return {
+    tokens: turns.flatMap((t) => t.tokens),
+    prefillMs: sum(turns.map((t) => t.prefillMs)),
+    decodeMs: sum(turns.map((t) => t.decodeMs)),
+    rounds: turns.flatMap((t) => t.rounds),
+    turns: turns.map(({ tokens, rounds, prefillMs, decodeMs }) => ({
+      tokens: tokens.length,
+      rounds: rounds.length,
+      prefillMs,
+      decodeMs,
+    })),
+  };
+}
+
+/** The generations of the turns that were joined. */
+export function turnsOf(generation: Generation): Generation[] {
+  const { turns, tokens, rounds } = generation;
+  if (turns === undefined) return [generation];
+  let token = 0, round = 0;
+  return turns.map((share) => ({
+    tokens: tokens.slice(token, token += share.tokens),
+    rounds: rounds.slice(round, round += share.rounds),
+    prefillMs: share.prefillMs,
+    decodeMs: share.decodeMs,
+  }));
+}
+
+const turnCount = (generations: readonly Generation[]) =>
+  sum(generations.map(({ turns }) => turns?.length ?? 1));
+
 /** Acceptance length: tokens emitted by rounds over target forwards after prefill, pooled. */
 export function tau(generations: readonly Generation[]): Ratio {
   const rounds = generations.flatMap((g) => g.rounds);
@@ -58,8 +101,9 @@ export function tau(generations: readonly Generation[]): Ratio {
 
 /** tau as the published script counts it: tokens after the end are kept, the last round is not counted. */
 export function tauUpstream(generations: readonly Generation[]): Ratio {
-  const emitted = generations.map((g) => sum(g.rounds.map((r) => r.accepted + 1)));
-  return ratio(sum(emitted), sum(generations.map((g) => Math.max(0, g.rounds.length - 1))));
+  const turns = generations.flatMap(turnsOf);
+  const emitted = turns.map((g) => sum(g.rounds.map((r) => r.accepted + 1)));
+  return ratio(sum(emitted), sum(turns.map((g) => Math.max(0, g.rounds.length - 1))));
 }
 
 /** n-alpha: of the rounds that reached depth i (from 1), the share whose token at that depth was accepted. */
@@ -72,7 +116,7 @@ export function acceptanceByDepth(generations: readonly Generation[]): Ratio[] {
   });
 }
 
-/** Tokens a second from totals, with prefill and without (then the first token does not count). */
+/** Tokens a second from totals, with prefill and without (then the first token of a turn does not count). */
 export function tokensPerSecond(
   generations: readonly Generation[],
 ): { withPrefill: number; withoutPrefill: number } {
@@ -81,7 +125,7 @@ export function tokensPerSecond(
   const prefill = sum(generations.map((g) => g.prefillMs)) / 1000;
   return {
     withPrefill: tokens / (decode + prefill),
-    withoutPrefill: (tokens - generations.length) / decode,
+    withoutPrefill: (tokens - turnCount(generations)) / decode,
   };
 }
 

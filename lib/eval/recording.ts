@@ -11,6 +11,7 @@ import type { TargetDecoder } from "../decode/target.ts";
 import type { Candidates, Growth } from "../decode/tree.ts";
 import { TreeDrafter } from "../decode/tree_drafter.ts";
 import type { Draft } from "../model/load.ts";
+import type { Bits } from "../model/quantize.ts";
 import { jointGrowth } from "./joint_growth.ts";
 
 /** What the draft says in a tree: E expanded nodes with k children each; child r of row e is number e k + r. */
@@ -48,8 +49,8 @@ export interface RecordOptions {
   /** Rules whose trees are recorded completely. Others, with no more children, are as far as they agree. */
   growths: readonly Growth[];
   maxTokens?: number;
-  /** The draft's matrices in 8 bits. */
-  eightBit?: boolean;
+  /** Of the draft's matrices. */
+  bits?: Bits;
   signal?: AbortSignal;
 }
 
@@ -83,10 +84,10 @@ export function toRows(
 export async function* recordDrafts(
   target: TargetDecoder,
   prompts: readonly { id: string; ids: Int32Array }[],
-  { draft, backend, growths, maxTokens, eightBit, signal }: RecordOptions,
+  { draft, backend, growths, maxTokens, bits, signal }: RecordOptions,
 ): AsyncGenerator<RecordedPrompt> {
   const growth = jointGrowth(growths), { branching } = growth;
-  using drafter = new TreeDrafter(draft, { backend, target: target.target, growth, eightBit });
+  using drafter = new TreeDrafter(draft, { backend, target: target.target, growth, bits });
   const tapped = drafter.taps.length > 0;
   for (const { id, ids: prompt } of prompts) {
     using sequence = new Sequence(target, prompt, { maxTokens, signal });

@@ -30,7 +30,7 @@ interface Entry {
 /** Tells recordings apart: target, draft and its weights, prompts, and settings in the caller's words. */
 export function recordingSubject(
   { target, draft, prompts, settings }: {
-    target: Pick<Target, "identity" | "eightBit">;
+    target: Pick<Target, "identity" | "bits">;
     draft: Draft;
     prompts: readonly { ids: Int32Array }[];
     settings: Record<string, unknown>;
@@ -46,7 +46,7 @@ export function recordingSubject(
   };
   return JSON.stringify({
     target: target.identity,
-    ...(target.eightBit && { targetBits: 8 }),
+    ...(target.bits !== undefined && target.bits !== 32 && { targetBits: target.bits }),
     draft: [draft.config, digest(Object.values(draft.parameters))],
     prompts: digest(prompts.map((p) => p.ids)),
     ...settings,

@@ -7,13 +7,17 @@ import {
   cast,
   compare,
   constant,
+  exp,
   matmul,
   mul,
+  neg,
   pad,
   reduce,
   reshape,
+  sliceAxis,
   sub,
   sum,
+  takeAlong,
   topK,
   where,
 } from "./ops.ts";
@@ -55,6 +59,51 @@ export function sampleRows(probabilities: Node, uniforms: Node): Node {
   }
   return makeNode("sampleRows", [probabilities, uniforms], {}, { shape: [n], dtype: "i32" });
 }
+
+/** How {@link processRows} makes probabilities of logits; the host's twin is `lib/decode/sample.ts`. */
+export interface RowSampling {
+  /** Logits are divided by it; more than 0. Greedy decoding takes {@link argmaxRows} of the logits. */
+  temperature: number;
+  /** Keeps the k most likely; 0 keeps all. */
+  topK?: number;
+  /** Keeps the smallest set of most likely ones that reaches this sum; 1 keeps all. */
+  topP?: number;
+}
+
+/**
+ * Logits [N,V] as probabilities to draw from, after temperature, top-k and top-p in this order; what is left out
+ * has 0, and the rest of a row need not add up to 1. Ties with the last one kept are kept. Made of primitives.
+ * @throws on settings out of range, and on top-p without top-k, which would sort whole vocabularies.
+ */
+export function processRows(
+  logits: Node,
+  { temperature, topK: k = 0, topP = 1 }: RowSampling,
+): Node {
+  const v = logits.shape.at(-1)!;
+  if (!(temperature > 0 && topP > 0 && topP <= 1 && Number.isInteger(k) && k >= 0)) {
+    throw new Error(
+      `Cannot process rows at temperature ${temperature}, top-k ${k}, top-p ${topP}: wanted a temperature above 0, ` +
+        "a whole k, and p above 0 and at most 1",
+    );
+  }
+  if (topP < 1 && k === 0) {
+    throw new Error(
+      `Cannot process rows of ${v} with top-p ${topP} alone: wanted top-k too, whose tokens are all that is sorted`,
+    );
+  }
+  const scaled = mul(logits, 1 / temperature);
+  const weights = exp(sub(scaled, reduce("max", scaled, { axes: [1], keep: true })));
+  if (k === 0 || (k >= v && topP === 1)) return weights;
+  const best = takeAlong(weights, topK(logits, Math.min(k, v))), count = best.shape[1]; // falling
+  if (topP === 1) return keepDownTo(weights, sliceAxis(best, 1, { start: count - 1 }));
+  const before = sub(sliceAxis(runningSums(best), 1, { end: count }), best);
+  const wanted = compare("lt", before, mul(sum(best, [1], { keep: true }), topP));
+  // The smallest of those that are kept: the largest of their negatives. Weights are at most 1.
+  const least = neg(reduce("max", where(wanted, neg(best), -2), { axes: [1], keep: true }));
+  return keepDownTo(weights, least);
+}
+
+const keepDownTo = (x: Node, least: Node): Node => where(compare("ge", x, least), x, 0);
 
 export function expandArgmaxRows([x]: readonly Node[]): Node[] {
   return [reshape(topK(x, 1), [x.shape[0]])];

@@ -3,6 +3,7 @@
  * may compute one natively (an ONNX operator, a kernel) or not at all: `expand` is always right, and
  * "native = expansion" is its test. Next on the walk: `gradients.ts`.
  */
+import { expandExpertMix } from "./expert_mix.ts";
 import {
   add,
   broadcast,
@@ -33,6 +34,7 @@ import {
   where,
 } from "./ops.ts";
 import { expandArgmaxRows, expandSampleRows } from "./choose_rows.ts";
+import { expandStreamAttention, expandStreamAttentionGradient } from "./stream_attention.ts";
 import {
   broadcastShapes,
   type CompositeAttrs,
@@ -45,7 +47,8 @@ import {
 } from "./node.ts";
 import { expandKeepRows } from "./keep_rows.ts";
 
-export { argmaxRows, sampleRows } from "./choose_rows.ts";
+export { argmaxRows, processRows, type RowSampling, sampleRows } from "./choose_rows.ts";
+export { streamAttention } from "./stream_attention.ts";
 
 const last = (x: Node): number => x.shape[x.shape.length - 1];
 
@@ -113,14 +116,16 @@ export function crossEntropy(logits: Node, p: Node): Node {
 }
 
 /**
- * x [R, I] times the transpose of a block-quantised matrix: packed u8 [O, I/block, block] holds
- * round(w / scale) + 128, scales f32 [O, I/block]; result [R, O].
+ * x [R, I] times the transpose of a block-quantised matrix [O, I], with scales f32 [O, I/block]: in 8 bits packed u8
+ * [O, I/block, block] holds round(w / scale) + 128; in 4 bits [O, I/block, block/2] holds two of round(w / scale) + 8
+ * a byte, the earlier one in the low half. Result [R, O].
  */
 export function quantizedMatmul(x: Node, packed: Node, scales: Node): Node {
-  const [outer, blocks, block] = packed.shape;
+  const [outer, blocks, bytes] = packed.shape, block = x.shape[1] / blocks;
+  const bits = 8 * bytes / block;
   if (
     packed.dtype !== "u8" || packed.shape.length !== 3 || x.shape.length !== 2 ||
-    x.shape[1] !== blocks * block || !sameShape(scales.shape, [outer, blocks])
+    (bits !== 8 && bits !== 4) || !sameShape(scales.shape, [outer, blocks])
   ) {
     throw new Error(
       `Cannot multiply ${showShape(x.shape)} by quantised ${packed.dtype} ${
@@ -128,7 +133,7 @@ export function quantizedMatmul(x: Node, packed: Node, scales: Node): Node {
       } with scales ${showShape(scales.shape)}`,
     );
   }
-  return makeNode("quantizedMatmul", [x, packed, scales], { block }, {
+  return makeNode("quantizedMatmul", [x, packed, scales], { block, bits }, {
     shape: [x.shape[0], outer],
     dtype: "f32",
   });
@@ -154,6 +159,9 @@ export function halfMatmul(x: Node, w: Node, { transB = true }: { transB?: boole
   return makeNode("halfMatmul", [x, w], { transB }, { shape, dtype: "f32" });
 }
 
+/** Added to a score that must not count: beyond any score, and still finite, so that no NaN can come of it. */
+export const HIDDEN = -3e38;
+
 /** Operands of {@link treeAttention}. */
 export interface TreeAttentionInputs {
   /** Projections side by side: [B, T, (H + 2 Hk) K], queries first. */
@@ -165,7 +173,7 @@ export interface TreeAttentionInputs {
   length: Node;
   /** Position of each row, i32 [B, T]: equals length + depth. */
   positions: Node;
-  /** Added to the scores, [1, 1, T, C]: 0 where row i may see cache row c, very negative otherwise. */
+  /** Added to the scores, [1 or B, 1, T, C]: 0 where row i may see cache row c, very negative otherwise. */
   bias: Node;
   /** Rotary tables [max position, K/2]. */
   cos: Node;
@@ -189,7 +197,7 @@ export function treeAttention(
     [values, keys.shape],
     [length, [b]],
     [positions, [b, t]],
-    [bias, [1, 1, t, capacity]],
+    [bias, [bias.shape[0] === 1 ? 1 : b, 1, t, capacity]],
     [cos, [cos.shape[0], k / 2]],
     [sin, cos.shape],
   ] as const;
@@ -248,6 +256,12 @@ export function adamw(
   return { parameter: pick(node, 0), first: pick(node, 1), second: pick(node, 2) };
 }
 
+/** The halves of bytes that are given as f32 [..]: low and high, [.., 2]. */
+function halvesOf(bytes: Node): Node {
+  const high = cast(cast(mul(bytes, 1 / 16), "i32"), "f32"), low = sub(bytes, mul(high, 16));
+  return concat([low, high].map((half) => reshape(half, [...half.shape, 1])), -1);
+}
+
 /** How each composite is made of primitives: its definition. One node for each result. */
 const expansions: {
   [O in CompositeName]: (inputs: readonly Node[], attrs: CompositeAttrs[O]) => Node[];
@@ -275,16 +289,20 @@ const expansions: {
     return [where(compare("lt", size, 1), mul(mul(d, d), 0.5), sub(size, 0.5))];
   },
   crossEntropy: ([logits, p]) => [neg(sum(mul(p, logSoftmax(logits)), [-1]))],
-  quantizedMatmul: ([x, packed, scales]) => {
-    const [outer, blocks, block] = packed.shape;
-    const weight = mul(sub(cast(packed, "f32"), 128), reshape(scales, [outer, blocks, 1]));
+  quantizedMatmul: ([x, packed, scales], { block, bits }) => {
+    const [outer, blocks] = packed.shape, whole = [outer, blocks, block];
+    const q = bits === 8 ? cast(packed, "f32") : reshape(halvesOf(cast(packed, "f32")), whole);
+    const weight = mul(sub(q, 2 ** (bits - 1)), reshape(scales, [outer, blocks, 1]));
     return [matmul(x, reshape(weight, [outer, blocks * block]), { transB: true })];
   },
   halfMatmul: ([x, w], { transB }) => [matmul(x, cast(w, "f32"), { transB })],
   treeAttention: expandTreeAttention,
   keepRows: expandKeepRows,
+  streamAttention: expandStreamAttention,
+  streamAttentionGradient: expandStreamAttentionGradient,
   argmaxRows: expandArgmaxRows,
   sampleRows: expandSampleRows,
+  expertMix: expandExpertMix,
   adamw: ([parameter, gradient, first, second, schedule], attrs) => {
     const { beta1, beta2, epsilon, weightDecay, clip } = attrs;
     const at = (i: number) => reshape(sliceAxis(schedule, 0, { start: i, end: i + 1 }), []);
@@ -345,7 +363,7 @@ function expandTreeAttention(
   const row = reshape(constant(Int32Array.from({ length: t }, (_, i) => i), [t]), [1, t, 1]);
   const seen = compare("le", reshape(index, [b, 1, capacity]), row); // [B,T,C]
   const allowed = reshape(
-    where(seen, reshape(bias, [1, t, capacity]), fill(-3e38)),
+    where(seen, reshape(bias, [bias.shape[0], t, capacity]), fill(HIDDEN)),
     [b, 1, 1, t, capacity],
   );
   const weights = softmax(add(scores, allowed));

@@ -26,6 +26,16 @@ function flopsOfNode(n: Node): number {
     const [, , capacity, k] = n.inputs[1].shape, [b, t] = n.inputs[0].shape;
     return 4 * b * t * n.attrs.heads * capacity * k;
   }
+  if (isOp(n, "streamAttention") || isOp(n, "streamAttentionGradient")) {
+    // Two products over all columns of stream 0; the gradient takes four.
+    const [b, h, t, k] = isOp(n, "streamAttention") ? n.inputs[0].shape : n.shape;
+    return (isOp(n, "streamAttention") ? 4 : 8) * b * h * t * t * k;
+  }
+  if (isOp(n, "expertMix")) {
+    // Of the chosen experts: a backend without the operator computes all.
+    const [, d, inner] = n.inputs[3].shape;
+    return 6 * n.shape[0] * n.attrs.chosen * d * inner;
+  }
   return 0;
 }
 

@@ -19,6 +19,19 @@ export interface Flat {
   readonly results: ReadonlyMap<Node, readonly Part[]>;
 }
 
+/** Without steps that nothing needs: a composite's results are not always all asked for. Inputs stay. */
+function wanted(
+  steps: readonly Node[],
+  results: Flat["results"],
+  { outputs, updates }: Program,
+): readonly Node[] {
+  const needed = new Set<Node>();
+  const need = (x: Node) => results.get(x)!.forEach(({ step }) => needed.add(step));
+  [...Object.values(outputs), ...Object.values(updates)].forEach(need);
+  for (const step of steps.toReversed()) if (needed.has(step)) step.inputs.forEach(need);
+  return steps.filter((step) => needed.has(step) || isOp(step, "input"));
+}
+
 /** Flattens a program; composites for which `keep` is true stay steps. */
 export function flatten(
   program: Program,
@@ -39,5 +52,5 @@ export function flatten(
     }
   };
   program.order.forEach(visit);
-  return { steps, results };
+  return { steps: wanted(steps, results, program), results };
 }

@@ -30,6 +30,7 @@ import {
   where,
 } from "./ops.ts";
 import { expand, halfMatmul, logSoftmax, rope } from "./composites.ts";
+import { streamAttentionGradient } from "./stream_attention.ts";
 import {
   isOp,
   type Node,
@@ -193,8 +194,11 @@ const table: { [O in OpName]: Entry<O> } = {
   halfMatmul: (n, dy) => [halfMatmul(dy, n.inputs[1], { transB: !n.attrs.transB }), undefined],
   treeAttention: "none",
   keepRows: "none",
+  streamAttention: (n, dy) => streamAttentionGradient(n, dy), // `start` gets none
+  streamAttentionGradient: "none",
   argmaxRows: () => [undefined],
   sampleRows: () => [undefined, undefined],
+  expertMix: "none",
   adamw: "none",
 };
 
@@ -301,6 +305,10 @@ function sweep(
 function propagate(n: Node, parts: (Node | undefined)[]): (Node | undefined)[] {
   const rule = table[n.op] as Entry<OpName>;
   if (rule === "none") throw new Error(`Cannot differentiate through ${n.op}: it has no gradient`);
+  const beside = parts.findIndex((dy, i) => i > 0 && dy !== undefined);
+  if (rule !== "expand" && beside > 0) {
+    throw new Error(`Cannot differentiate through result ${beside} of ${n.op}: wanted result 0`);
+  }
   if (rule !== "expand") return rule(n, parts[0]!);
   return sweep(expand(n), parts, { wrt: n.inputs, stops: new Set(n.inputs) });
 }

@@ -90,12 +90,15 @@ export interface CompositeAttrs {
   rope: Record<never, never>;
   smoothL1: Record<never, never>;
   crossEntropy: Record<never, never>;
-  quantizedMatmul: { block: number };
+  quantizedMatmul: { block: number; bits: 8 | 4 };
   halfMatmul: { transB: boolean };
   treeAttention: { heads: number; kvHeads: number };
   keepRows: Record<never, never>;
+  streamAttention: { gap: number; backs: readonly number[]; future: boolean };
+  streamAttentionGradient: CompositeAttrs["streamAttention"];
   argmaxRows: Record<never, never>;
   sampleRows: Record<never, never>;
+  expertMix: { chosen: number };
   adamw: { beta1: number; beta2: number; epsilon: number; weightDecay: number; clip: number };
 }
 
@@ -126,7 +129,7 @@ export const READS_F16: ReadonlySet<OpName> = new Set<OpName>([
 ]);
 
 /**
- * Makes a node. Only `ops.ts` and `composites.ts` call this: they check shapes first.
+ * Makes a node. Only the constructors of ops call this: they check shapes first.
  * @throws when the op would compute in f16, which is storage only.
  */
 export function makeNode<O extends OpName>(

@@ -35,6 +35,18 @@ function checked(file: RemoteFile, { model }: Asking): RemoteFile {
   throw new Error(`Cannot use the listing of ${model.id}: ${path} has hash ${hash}, size ${size}`);
 }
 
+/** The answer of the hub as it was asked for. @throws when it is something else: a page of a portal, for one. */
+async function answered<T>(answer: Promise<T>, { model, settings }: Asking): Promise<T> {
+  try {
+    return await answer;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new Error(`Cannot download ${model.id}: ${settings.endpoint} did not answer in JSON`, {
+      cause,
+    });
+  }
+}
+
 /** Commit and files (of the top folder) of a model. @throws when there is none, or the hub cannot be reached. */
 export async function listModel(asking: Asking): Promise<Listing> {
   // Loaded when a model is asked for by name, which most runs never do.
@@ -46,16 +58,18 @@ export async function listModel(asking: Asking): Promise<Listing> {
   let commit = revision;
   if (!COMMIT.test(revision)) {
     const fetch = ask as typeof globalThis.fetch;
-    const { sha } = await modelInfo({
-      ...{ name: id, revision, hubUrl, fetch },
-      additionalFields: ["sha"],
-    });
+    const { sha } = await answered(
+      modelInfo({ ...{ name: id, revision, hubUrl, fetch }, additionalFields: ["sha"] }),
+      asking,
+    );
     if (!COMMIT.test(sha)) throw new Error(`Cannot use ${id}: its commit is ${sha}`);
     commit = sha;
   }
   const files: RemoteFile[] = [];
   const entries = listFiles({ repo: id, revision: commit, hubUrl, fetch: ask as typeof fetch });
-  for await (const { type, path, size, oid = "", lfs } of entries) {
+  for (
+    const { type, path, size, oid = "", lfs } of await answered(Array.fromAsync(entries), asking)
+  ) {
     if (type !== "file" || !isPlain(path)) continue;
     files.push(checked(
       lfs === undefined

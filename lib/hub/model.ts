@@ -10,6 +10,7 @@ import { cachedCommit, lackOf, type ModelCache, modelCache, noteCommit } from ".
 import { type Listing, listModel, type RemoteFile } from "./listing.ts";
 import { COMMIT, formatName, type ModelName, modelNameOf } from "./name.ts";
 import { neededFiles, shardFiles, shardNames } from "./needed_files.ts";
+import { countRemoteValues } from "./remote_weights.ts";
 import { type Asking, HubUnreachable } from "./request.ts";
 import { type HubSettings, hubSettings } from "./settings.ts";
 
@@ -27,6 +28,9 @@ export interface FetchOptions {
   settings?: HubSettings;
   signal?: AbortSignal;
 }
+
+/** How the hub is asked where the answer could be done without. */
+const HASTE = { tries: 1, patience: 10_000 };
 
 /** The files of the weights; the index must be in the snapshot if there is one. */
 function weightFiles(
@@ -47,23 +51,25 @@ function weightFiles(
   return shardFiles(listing, shardNames(readFileSync(path, "utf8"), path));
 }
 
-/** The copy in the cache. @throws saying what it lacks. */
-function fromCache(
-  { model, cache, weights, reason }: {
-    model: ModelName;
-    cache: ModelCache;
-    weights: boolean;
-    reason: string;
-  },
-): { folder: string; name: ModelName } {
-  const commit = cachedCommit(cache, model.revision);
+interface Copy {
+  folder: string;
+  name: ModelName;
+}
+
+/** The copy of a model in the cache, or in words what it lacks. */
+function copyOf(
+  { id, revision }: ModelName,
+  { cache, weights }: { cache: ModelCache; weights: boolean },
+): Copy | string {
+  const commit = cachedCommit(cache, revision);
   const folder = commit === undefined ? undefined : cache.snapshot(commit);
-  const lack = folder === undefined || !existsSync(folder) ? "all" : lackOf(folder, { weights });
-  if (lack === undefined) return { folder: folder!, name: { id: model.id, revision: commit! } };
-  const there = lack === "all"
-    ? `${cache.folder} holds no copy of revision ${model.revision}`
+  if (commit === undefined || folder === undefined || !existsSync(folder)) {
+    return `${cache.folder} holds no copy of revision ${revision}`;
+  }
+  const lack = lackOf(folder, { weights });
+  return lack === undefined
+    ? { folder, name: { id, revision: commit } }
     : `the copy ${folder} lacks ${lack}`;
-  throw new Error(`Cannot load ${model.id}: ${reason}, and ${there}`);
 }
 
 /**
@@ -77,25 +83,28 @@ export async function* fetchModel(
   { weights = true, check, settings = hubSettings(), signal }: FetchOptions = {},
 ): AsyncGenerator<HubEvent> {
   const cache = modelCache(settings.cache, model), asking: Asking = { model, settings, signal };
-  const { revision } = model;
-  const stored = (reason: string) => fromCache({ model, cache, weights, reason });
+  const { id, revision } = model, copy = copyOf(model, { cache, weights });
+  const isWhole = typeof copy !== "string";
   if (settings.offline) {
-    yield { type: "ready", ...stored("nothing may be downloaded (offline)") };
-    return;
+    if (!isWhole) {
+      throw new Error(`Cannot load ${id}: nothing may be downloaded (offline), and ${copy}`);
+    }
+    return yield { type: "ready", ...copy };
   }
-  // A commit never changes, so a whole copy of it needs no question.
-  const pinned = cache.snapshot(revision);
-  if (COMMIT.test(revision) && existsSync(pinned) && lackOf(pinned, { weights }) === undefined) {
-    yield { type: "ready", folder: pinned, name: model };
-    return;
+  // A commit never changes. (Drafts have no tokenizer; where somebody else left it out, the hub is asked.)
+  if (isWhole && COMMIT.test(revision) && existsSync(join(copy.folder, "tokenizer.json"))) {
+    return yield { type: "ready", ...copy };
   }
   let listing: Listing;
   try {
-    listing = await listModel(asking);
+    // Where there is a copy, nobody waits long for an answer.
+    listing = await listModel(
+      isWhole ? { ...asking, settings: { ...settings, ...HASTE } } : asking,
+    );
   } catch (cause) {
     if (!(cause instanceof HubUnreachable)) throw cause;
-    yield { type: "ready", ...stored(cause.message), unreachable: cause.message };
-    return;
+    if (!isWhole) throw new Error(`${cause.message}; and ${copy}`, { cause });
+    return yield { type: "ready", ...copy, unreachable: cause.message };
   }
   const { commit } = listing, folder = cache.snapshot(commit);
   const { texts } = neededFiles(listing);
@@ -105,15 +114,14 @@ export async function* fetchModel(
   yield* bring(texts, { asking, cache, commit });
   await check?.(folder);
   if (weights) {
-    yield* bring(weightFiles(listing, { id: model.id, snapshot: folder }), {
-      asking,
-      cache,
-      commit,
-    });
+    const files = weightFiles(listing, { id, snapshot: folder });
+    yield* bring(files, { asking, cache, commit });
   }
-  // Last, so that a revision in the cache leads to a whole snapshot wherever possible.
-  await noteCommit(cache, { revision, commit });
-  yield { type: "ready", folder, name: { id: model.id, revision: commit } };
+  // Last, and not instead of a commit whose weights are there, so that a revision leads to a whole copy.
+  if (weights || cachedCommit(cache, revision) === undefined) {
+    await noteCommit(cache, { revision, commit });
+  }
+  yield { type: "ready", folder, name: { id, revision: commit } };
 }
 
 /**
@@ -129,19 +137,32 @@ export async function modelFolder(given: string, options: FetchOptions = {}): Pr
   throw new Error(`Cannot load ${given}: the download ended early`);
 }
 
+/** What a download would bring, before it does. */
+export interface RemoteModel {
+  commit: string;
+  /** With sizes in bytes: all that {@link fetchModel} brings. */
+  files: RemoteFile[];
+  /** How many values of which type (`BF16` ...) the weights hold; `undefined` of PyTorch's files. */
+  values: Record<string, number> | undefined;
+}
+
 /**
- * The files that {@link fetchModel} brings, with sizes in bytes; the index of the weights is downloaded for it.
+ * Asks what the download of a model would bring; for the answer its index and the headers of its weights are read.
  * @throws as {@link fetchModel} does.
  */
-export async function remoteFiles(
+export async function remoteModel(
   model: ModelName,
   { settings = hubSettings(), signal }: FetchOptions = {},
-): Promise<RemoteFile[]> {
+): Promise<RemoteModel> {
   const asking: Asking = { model, settings, signal }, listing = await listModel(asking);
   const { commit } = listing, cache = modelCache(settings.cache, model);
   const { texts } = neededFiles(listing);
   for await (const _ of bring(texts, { asking, cache, commit }));
-  return [...texts, ...weightFiles(listing, { id: model.id, snapshot: cache.snapshot(commit) })];
+  const weights = weightFiles(listing, { id: model.id, snapshot: cache.snapshot(commit) });
+  const values = weights.every(({ path }) => path.endsWith(".safetensors"))
+    ? await countRemoteValues(weights, { asking, commit })
+    : undefined;
+  return { commit, files: [...texts, ...weights], values };
 }
 
 /** `ORG/NAME@COMMIT` of a snapshot's folder in a cache; other folders as they are. */

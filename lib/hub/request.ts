@@ -98,20 +98,24 @@ export async function request(
       const response = await answerOf(url, { ...asking, headers });
       if (response.ok) return response;
       await response.body?.cancel();
-      if (response.status !== 429 && response.status < 500) refuse(response, asking);
+      // A store of files refuses when its address has grown old; the hub gives a new one.
+      const isHub = new URL(response.url).origin === new URL(endpoint).origin;
+      if (isHub && response.status !== 429 && response.status < 500) refuse(response, asking);
       wait = retryAfter(response.headers.get("retry-after")) ?? wait;
       reason = `answered ${response.status}`;
     } catch (cause) {
       signal?.throwIfAborted();
       // Deno tells a network error by its type, and a missing permission by another.
       if (!(cause instanceof TypeError) && (cause as Error).message !== "no answer") throw cause;
-      reason = `cannot be reached (${(cause as Error).message})`;
+      const inner = (cause as Error).cause instanceof Error ? (cause as Error).cause : cause;
+      const why = (inner as Error).message.replace(/^error sending request[^:]* \(.*?\): /, "");
+      reason = `cannot be reached (${why})`;
     }
     const told = `Cannot download ${id}: ${endpoint} ${reason}`;
     if (wait > LONGEST_PAUSE) {
       throw new HubUnreachable(`${told} and asks to wait ${Math.ceil(wait / 60_000)} minutes`);
     }
-    if (n >= tries) throw new HubUnreachable(`${told}, ${n} times`);
+    if (n >= tries) throw new HubUnreachable(n === 1 ? told : `${told}, ${n} times`);
     await sleep(wait, undefined, { signal });
   }
 }

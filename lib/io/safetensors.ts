@@ -5,6 +5,8 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { sizeOf } from "../graph/node.ts";
 import { writeFileAtomic } from "./atomic.ts";
+import { roomFor } from "./room.ts";
+import type { BlockName } from "./gguf_blocks.ts";
 import { fromBrain, toBrain, toHalf } from "./float16.ts";
 
 /** Bytes of one element of each type that can be read; the format's 8-bit floats and smaller are not. */
@@ -42,18 +44,9 @@ const TO_FLOAT32 = {
   F64: (data: ArrayBuffer) => new Float64Array(data),
 };
 
-/** Memory for values: what was given, or new. @throws when it has another size. */
-export function roomFor(
-  name: string,
-  { size, into, path }: { size: number; into?: Float32Array; path: string },
-): Float32Array {
-  if (into === undefined) return new Float32Array(size);
-  if (into.length === size) return into;
-  throw new Error(`Cannot read ${name} of ${path}: room for ${into.length} values, wanted ${size}`);
-}
-
 export interface TensorInfo {
-  dtype: SafeType;
+  /** Those of blocks are GGUF's. */
+  dtype: SafeType | BlockName;
   shape: number[];
   /** First and one-past-last byte within the data part. */
   range: [number, number];
@@ -241,11 +234,12 @@ class SafetensorsFile implements TensorSource {
 
   readFloat32(name: string, into?: Float32Array): Float32Array {
     const { dtype, shape, range: [start] } = this.info(name), size = sizeOf(shape);
-    const convert = dtype in TO_FLOAT32 && TO_FLOAT32[dtype as keyof typeof TO_FLOAT32];
+    const type = dtype as keyof typeof TO_FLOAT32,
+      convert = dtype in TO_FLOAT32 && TO_FLOAT32[type];
     if (!convert) throw new Error(`Cannot read ${name} of ${this.path} as f32: it is ${dtype}`);
     const values = roomFor(name, { size, into, path: this.path });
     // Piece by piece, so that the stored form is never there as a whole.
-    const bytes = ELEMENT_BYTES[dtype], piece = PIECE / bytes;
+    const bytes = ELEMENT_BYTES[type], piece = PIECE / bytes;
     for (let at = 0; at < size; at += piece) {
       const count = Math.min(piece, size - at), from = this.#dataStart + start + at * bytes;
       values.set(convert(this.#read(from, count * bytes).buffer), at);

@@ -6,7 +6,8 @@
 import { type Shape, sizeOf } from "../graph/node.ts";
 import { fromBrain, fromHalf } from "./float16.ts";
 import { type Allowed, unpickle } from "./pickle.ts";
-import { halfOf, roomFor, type TensorSource } from "./safetensors.ts";
+import { moveInto } from "./room.ts";
+import { halfOf, type TensorSource } from "./safetensors.ts";
 import { openZip, type ZipEntry, type ZipFile } from "./zip.ts";
 
 /** Element types by the storage class that names them: as safetensors calls them, and bytes. */
@@ -188,12 +189,8 @@ function sourceOf(zip: ZipFile, tensors: ReadonlyMap<string, TorchTensor>): Tens
         range: [entry.start, entry.start + sizeOf(shape) * bytes],
       } as ReturnType<TensorSource["info"]>;
     },
-    readFloat32: (name, into) => {
-      const values = read(name, "floating point", toFloat32);
-      if (into === undefined) return values;
-      roomFor(name, { size: values.length, into, path }).set(values);
-      return into;
-    },
+    readFloat32: (name, into) =>
+      moveInto(read(name, "floating point", toFloat32), { name, into, path }),
     readHalf: (name) =>
       find(name).storage.dtype === "F16"
         ? new Uint16Array(gatherBytes(zip, name, find(name)).buffer)

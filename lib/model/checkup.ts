@@ -7,18 +7,15 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { sameShape, type Shape, sizeOf } from "../graph/node.ts";
 import { openCheckpoint, openWeights } from "../io/checkpoint.ts";
+import { READABLE_BLOCKS } from "../io/gguf_blocks.ts";
 import { type Json, readJson } from "../io/json.ts";
-import type { SafeType, TensorSource } from "../io/safetensors.ts";
-import {
-  checkDraftConfig,
-  type DraftConfig,
-  readTargetConfig,
-  type TargetConfig,
-} from "./config.ts";
+import type { TensorInfo, TensorSource } from "../io/safetensors.ts";
+import { checkDraftConfig, type DraftConfig, type TargetConfig, targetConfigOf } from "./config.ts";
 import { draftShapes } from "./draft.ts";
 import {
   DRAFT_FORMATS,
   type DraftFormat,
+  type ForeignConfig,
   foreignConfig,
   foreignName,
   type FormatName,
@@ -27,6 +24,7 @@ import {
   recognise,
 } from "./draft_formats.ts";
 import { targetsOfSize } from "./known_targets.ts";
+import { openGgufTarget } from "./gguf_target.ts";
 import { publishedShapes } from "./read_weights.ts";
 
 /** Something to tell: a fault makes the checkpoint useless as it is, a doubt may, a note does not. */
@@ -42,7 +40,7 @@ export type Role = "trained" | "frozen" | "table" | "unused" | "unknown";
 /** A tensor as the file has it. */
 export interface TensorRow {
   name: string;
-  dtype: SafeType;
+  dtype: TensorInfo["dtype"];
   shape: number[];
   role: Role;
   /** Its name in our folders, of trained ones. */
@@ -72,8 +70,11 @@ export interface Checkup {
   initializerRange?: number;
 }
 
-/** Floating types, in which parameters are. */
-const FLOATS: readonly string[] = ["F64", "F32", "F16", "BF16"];
+/** Types in which parameters are: of floats, and of GGUF's blocks those that can be read. */
+const FLOATS: readonly string[] = [...new Set(["F64", "F32", "F16", "BF16", ...READABLE_BLOCKS])];
+
+/** Can its values be read as f32? */
+export const isReadable = ({ dtype }: Pick<TensorRow, "dtype">): boolean => FLOATS.includes(dtype);
 
 /** Tensors beside those of a draft that may be there, and what they are. */
 const BESIDE: readonly (readonly [pattern: RegExp, role: Role, what?: string])[] = [
@@ -86,7 +87,8 @@ const BESIDE: readonly (readonly [pattern: RegExp, role: Role, what?: string])[]
 
 /** Tensors that change what a draft computes, in ways that our graph does not know. */
 const CHANGES: readonly (readonly [pattern: RegExp, what: string])[] = [
-  [/self_attn\.[qkvo]_proj\.bias$/, "a bias of attention"],
+  [/self_attn\.o_proj\.bias$/, "a bias of attention's output"],
+  [/self_attn\.[qkv]_proj\.bias$/, "a bias of attention, of which EAGLE-3 has none here"],
   [/mlp\..*\.bias$/, "a bias of the MLP"],
   [/\.[qk]_norm\.weight$/, "a norm of queries or keys"],
   [/^(embedding_layernorm|embed_layernorm)\./, "a norm of the embedding"],
@@ -107,17 +109,27 @@ export const looksOf = (source: TensorSource, json?: Json): Looks => ({
   ...(json && { json }),
 });
 
+/** A checkpoint and what describes it: `settings` is the file that does. */
+export interface OpenCheckpoint {
+  source: TensorSource;
+  json?: Json;
+  settings: string;
+  /** Why there is no description. */
+  trouble?: string;
+}
+
 /** Opens a checkpoint, a folder or one file, with the `config.json` beside it if there is one. */
 export async function openChecked(
   path: string,
-): Promise<{ source: TensorSource; json?: Json; settings: string; folder: string }> {
+): Promise<OpenCheckpoint> {
   if (!existsSync(path)) throw new Error(`Cannot read ${path}: no such file or folder`);
   const isFolder = statSync(path).isDirectory(), folder = isFolder ? path : dirname(path);
   const settings = join(folder, "config.json");
   const json = existsSync(settings) ? await readJson(settings) : undefined;
   const whole = isFolder || path.endsWith(".index.json");
+  if (path.endsWith(".gguf")) return { ...openGgufTarget(path), settings: path };
   const source = whole ? openCheckpoint(folder) : openWeights(path);
-  return { source, settings, folder, ...(json && { json }) };
+  return { source, settings, ...(json && { json }) };
 }
 
 const wanted = (shape: Shape) => `[${shape}]`;
@@ -129,11 +141,19 @@ function checkTensor(row: TensorRow, shape: Shape): Finding[] {
     const what = `is ${wanted(row.shape)}, config.json wants ${wanted(shape)}`;
     found.push({ level: "fault", tensor, what });
   }
-  if (!FLOATS.includes(row.dtype)) {
+  if (!isReadable(row)) {
     const what = `holds ${row.dtype}, wanted one of ${FLOATS.join(", ")}`;
     found.push({ level: "fault", tensor, what });
   }
   return found;
+}
+
+/** Tells of biases that a configuration is silent about, or denies: the tensors count. */
+function untold({ untoldBiases: said }: Pick<ForeignConfig, "untoldBiases">): Finding[] {
+  if (said === undefined) return [];
+  const what = `config.json says ${said} of the biases of queries, keys and values that are ` +
+    "there: converted, it says qkv_bias true, and they are added";
+  return [{ level: said === "nothing" ? "note" : "doubt", what }];
 }
 
 /** Gives tensors of a draft their roles, and tells what is missing, superfluous or of wrong shape. */
@@ -201,10 +221,10 @@ function checkTarget(checkup: Checkup, config: TargetConfig): void {
 }
 
 /** What a file is and whether it is whole. `layers` of its target, if known, tell which layers EAGLE-3 reads. */
-export async function examine(
-  { source, json, settings, folder }: Awaited<ReturnType<typeof openChecked>>,
+export function examine(
+  { source, json, settings, trouble }: OpenCheckpoint,
   { layers }: { layers?: number } = {},
-): Promise<Checkup> {
+): Checkup {
   const looks = looksOf(source, json), recognised = recognise(looks), { path } = source;
   const tensors: TensorRow[] = source.names.map((name) => {
     const { dtype, shape } = source.info(name);
@@ -233,10 +253,11 @@ export async function examine(
   if (recognised.kind !== "neither") {
     try {
       if (json === undefined) {
-        throw new Error(`it has no config.json beside it: heads and angles are not in tensors`);
+        const none = "it has no config.json beside it: heads and angles are not in tensors";
+        throw new Error(trouble ?? none);
       }
       if (recognised.kind === "target") {
-        checkup.target = await readTargetConfig(folder);
+        checkup.target = targetConfigOf(json, settings);
         checkTarget(checkup, checkup.target);
       } else {
         const { format } = recognised, row: DraftFormat = DRAFT_FORMATS[format];
@@ -246,6 +267,7 @@ export async function examine(
         for (const what of row.unlike?.(json) ?? []) {
           checkup.findings.push({ level: "fault", what });
         }
+        checkup.findings.push(...untold(read));
         checkDraft(checkup, { config: read.config, format });
       }
       checkup.like = targetsOfSize((checkup.draft ?? checkup.target)!);

@@ -3,7 +3,7 @@
  * copies of each other, and the tables of a draft vocabulary. Before it: `checkup.ts`.
  */
 import type { TensorSource } from "../io/safetensors.ts";
-import type { Checkup, Finding, TensorRow } from "./checkup.ts";
+import { type Checkup, type Finding, isReadable } from "./checkup.ts";
 import { readDraftTokens } from "./draft_vocabulary.ts";
 import { oddityOf, sumValues } from "./tensor_values.ts";
 
@@ -47,11 +47,9 @@ function checkTables(source: TensorSource, { draft }: Checkup): Finding[] {
   return [{ level: "fault", tensor: "t2d", what }];
 }
 
-const isFloat = ({ dtype }: TensorRow) => /^(F|BF)\d+$/.test(dtype);
-
 /** Reads all tensors of floats once, and tells what is odd about each. */
 export function* checkValues(source: TensorSource, checkup: Checkup): Generator<ValuesEvent> {
-  const rows = checkup.tensors.filter((t) => isFloat(t) && t.role !== "unused");
+  const rows = checkup.tensors.filter((t) => isReadable(t) && t.role !== "unused");
   const { initializerRange, draft } = checkup, seen = new Map<string, string>();
   const total = rows.length;
   for (const [i, { name, shape, role }] of rows.entries()) {

@@ -5,7 +5,12 @@
 import { join } from "node:path";
 import { type Json, readJson } from "../io/json.ts";
 import { familyOf, type FamilyTraits } from "./families.ts";
-import { readRopeScaling, type RopeScaling, ropeScalingJson } from "./rotary.ts";
+import {
+  readRopeScaling,
+  type RopeScaling,
+  ropeScalingJson,
+  stretchedFrom,
+} from "./rope_scaling.ts";
 
 /** Sizes shared by targets and drafts. Letters as in `lib/graph/node.ts`. */
 export interface DecoderConfig {
@@ -28,7 +33,7 @@ export interface DecoderConfig {
 }
 
 /** A target: LLaMA's decoder, or one that differs from it in its family's traits. */
-export interface TargetConfig extends DecoderConfig, Omit<FamilyTraits, "window"> {
+export interface TargetConfig extends DecoderConfig, FamilyTraits {
   family: string;
   layers: number;
   /** The LM head is the embedding. */
@@ -104,7 +109,8 @@ export function decoderConfig(json: Json, file: string): DecoderConfig {
   }
   // Newer files keep theta and scaling together.
   const rope = (json.rope_parameters ?? {}) as Json;
-  const ropeScaling = readRopeScaling((json.rope_scaling ?? json.rope_parameters) as Json, file);
+  const headSize = int("head_dim", width / heads), known = int("max_position_embeddings", 2048);
+  const ropeScaling = readRopeScaling(json, { file, known, headSize });
   if (json.hidden_act !== undefined && json.hidden_act !== "silu") {
     throw new Error(`Cannot use ${file}: hidden_act is ${json.hidden_act}, wanted silu`);
   }
@@ -113,9 +119,9 @@ export function decoderConfig(json: Json, file: string): DecoderConfig {
     inner: int("intermediate_size"),
     heads,
     kvHeads,
-    headSize: int("head_dim", width / heads),
+    headSize,
     vocabulary: int("vocab_size"),
-    positions: int("max_position_embeddings", 2048),
+    positions: Math.min(known, stretchedFrom(ropeScaling)),
     epsilon: Number(json.rms_norm_eps ?? 1e-6),
     ropeTheta: Number(json.rope_theta ?? rope.rope_theta ?? 10000),
     ...(ropeScaling && { ropeScaling }),
@@ -124,16 +130,18 @@ export function decoderConfig(json: Json, file: string): DecoderConfig {
 
 /** Reads a target's `config.json`. @throws on an unknown architecture, missing or contradictory sizes. */
 export async function readTargetConfig(folder: string): Promise<TargetConfig> {
-  const file = join(folder, "config.json"), json = await readJson(file);
+  const file = join(folder, "config.json");
+  return targetConfigOf(await readJson(file), file);
+}
+
+/** The same from the object that `file` holds. */
+export function targetConfigOf(json: Json, file: string): TargetConfig {
   const { name, traits } = familyOf((json.architectures as string[] | undefined)?.[0], file);
-  const { window = Infinity, ...differs } = traits(json, file), eos = json.eos_token_id;
-  const sizes = decoderConfig(json, file);
+  const eos = json.eos_token_id;
   return {
     family: name,
-    ...sizes,
-    ...differs,
-    // Within the window a model that slides one sees everything.
-    positions: Math.min(sizes.positions, window),
+    ...decoderConfig(json, file),
+    ...traits(json, file),
     layers: integer(json, { key: "num_hidden_layers", file }),
     tied: json.tie_word_embeddings === true,
     bos: typeof json.bos_token_id === "number" ? json.bos_token_id : undefined,

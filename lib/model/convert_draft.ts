@@ -15,14 +15,16 @@ import { draftShapes } from "./draft.ts";
 import { foreignName } from "./draft_formats.ts";
 import { readDraftTokens, vocabularyTables } from "./draft_vocabulary.ts";
 
-/** Why a checkpoint cannot be converted, each reason one line; none if it can. */
+/** Why a checkpoint cannot be converted, each reason one line; none if it can: a draft, or a target in GGUF. */
 export function obstacles(checkup: Checkup, findings: readonly Finding[]): string[] {
-  const { kind, name, tapsUnknown } = checkup;
-  if (kind !== "draft") return [`it is ${name}, wanted a draft`];
+  const { kind, name, tapsUnknown, path } = checkup;
+  if (kind !== "draft" && !(kind === "target" && path.endsWith(".gguf"))) {
+    return [`it is ${name}, wanted a draft, or a target in a GGUF file`];
+  }
   const faults = findings.filter(({ level }) => level === "fault");
   return [
     ...faults.map(({ tensor, what }) => tensor === undefined ? what : `${tensor} ${what}`),
-    ...tapsUnknown === undefined ? [] : [`${tapsUnknown}: wanted --target FOLDER`],
+    ...tapsUnknown === undefined ? [] : [`${tapsUnknown}: wanted --target`],
   ];
 }
 

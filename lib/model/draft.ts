@@ -3,17 +3,7 @@
  * over nodes, and its decoding Program. Parts switched off give the baselines. Equations: paper sections
  * 3.2 to 3.3. Training passes are built from the same functions in `lib/train/step.ts`.
  */
-import {
-  add,
-  concat,
-  gather,
-  input,
-  mul,
-  reshape,
-  sliceAxis,
-  takeAlong,
-  topK,
-} from "../graph/ops.ts";
+import { add, concat, gather, input, mul, sliceAxis, takeAlong, topK } from "../graph/ops.ts";
 import { logSoftmax, rmsNorm, silu } from "../graph/composites.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
@@ -22,11 +12,12 @@ import { DRAFT_TOKENS, eagle3Shapes, enterEagle3, joinTaps, leaveEagle3 } from "
 import {
   cachedAttention,
   type Project,
+  rowsByIds,
   type RowsShape,
   tokenInputs,
   weightInputs,
 } from "./llama.ts";
-import { quantBlock } from "./quantize.ts";
+import type { Stored } from "./quantize.ts";
 
 /** What the draft's functions need: named vectors, and a way to multiply by named matrices. */
 export interface DraftParts {
@@ -168,8 +159,8 @@ export function leaveLayer(
 export interface DraftingOptions extends RowsShape {
   /** Children k taken of each row. */
   width: number;
-  /** Matrices in 8 bits: drafting is quicker, and losslessness does not depend on the draft. */
-  eightBit?: boolean;
+  /** How the weights are held that it will be compiled with, where not all of them in f32. */
+  stored?: Stored;
   /** What comes out: each row's k best tokens, or its logits, from which the host samples. */
   children?: "top" | "sampled";
   /** Only of each sequence's row at index `last` i32 [S] do outputs come: enough where rows are read, not expanded. */
@@ -190,20 +181,19 @@ export function featureWidth({ width, taps }: DraftConfig): number {
  * numbering, and `regress` [T,D]. Several sequences: as in `targetProgram`, with features [S T, ..].
  */
 export function draftProgram(config: DraftConfig, options: DraftingOptions): Program {
-  const { rows, width, sequences = 1, eightBit = false, reads = "draft", children = "top", only } =
-    options;
+  const { rows, width, sequences = 1, stored, only } = options;
+  const { reads = "draft", children = "top" } = options;
   const { width: d, vocabulary, draftVocabulary } = config, n = sequences * rows;
   const shapes: Record<string, Shape> = {
     "embed_tokens.weight": [vocabulary, d],
     "lm_head.weight": [vocabulary, d],
     ...draftShapes(config),
   };
-  const block = eightBit ? quantBlock(draftMatrices(config)) : 0;
-  const { weight, project } = weightInputs(shapes, { block });
+  const { weight, project } = weightInputs(shapes, { stored });
   const parts: DraftParts = { config, weight, project };
   const features = input("features", [n, reads === "target" ? featureWidth(config) : d]);
   const f = reads === "target" && config.fusion === "taps" ? joinTaps(parts, features) : features;
-  const e = reshape(gather(weight("embed_tokens.weight"), tokenInputs(options)), [n, d]);
+  const e = rowsByIds(weight("embed_tokens.weight"), tokenInputs(options));
   const { residual, q, k, v } = enterLayer(parts, e, f);
   const { attend, updates } = cachedAttention(config, options);
   const context = attend(concat([q, k, v], 1), 0);

@@ -54,8 +54,16 @@ const moreLayers = ({ num_hidden_layers: n }: Json): string[] =>
 const isTrue = (json: Json, key: string, meaning: string): string[] =>
   json[key] === true ? [`${key} is true: ${meaning}`] : [];
 
+const otherWidth = ({ target_hidden_size: target }: Json, { hidden_size: width }: Json): string[] =>
+  typeof target === "number" && target !== width
+    ? [
+      `target_hidden_size is ${target}, hidden_size ${width}: a draft here is as wide as its target`,
+    ]
+    : [];
+
 /** EAGLE-3's settings that came after its paper. */
-const laterEagle3 = (json: Json): string[] => [
+const laterEagle3 = (json: Json, sizes: Json = json): string[] => [
+  ...otherWidth(json, sizes),
   ...moreLayers(json),
   ...isTrue(json, "norm_output", "what is fed back is normalised"),
   ...isTrue(json, "fc_norm", "each tapped feature is normalised"),
@@ -69,7 +77,7 @@ const EAGLE3: Omit<DraftFormat, "name" | "why"> = {
   taps: ({ eagle_config: config }) =>
     layerNumbers((config as Json | undefined)?.eagle_aux_hidden_state_layer_ids)
       ?.map((id) => id + 1),
-  unlike: laterEagle3,
+  unlike: (json) => laterEagle3(json),
 };
 
 const speculatorsSizes = (json: Json) => (json.transformer_layer_config ?? {}) as Json;
@@ -98,7 +106,7 @@ export const DRAFT_FORMATS = {
     unlike: (json) => [
       ...moreLayers(speculatorsSizes(json)),
       ...isTrue(json, "norm_before_fc", "the tapped features are normalised"),
-      ...laterEagle3(json),
+      ...laterEagle3(json, speculatorsSizes(json)),
     ],
   },
   speculatorsEagle: {
@@ -187,10 +195,10 @@ export function recognise(looks: Looks): Recognised {
     const why = tensor(looks, pattern);
     if (why.length > 0) return { kind: "neither", name, why };
   }
-  const layers = tensor(looks, /^model\.layers\.\d+\./);
+  const layers = tensor(looks, /^(model\.layers|blk)\.\d+\./);
   if (layers.length > 0) {
     const named = architecture(looks);
-    const why = [...layers, ...named ? [`config.json names ${named}`] : []];
+    const why = [...layers, ...named ? [`its configuration names ${named}`] : []];
     return { kind: "target", name: "a target, not a draft", why };
   }
   const some = names.slice(0, 3).join(", ");
@@ -211,9 +219,14 @@ export function foreignName(format: FormatName, ours: string): string {
 export const mayLack = (format: FormatName, ours: string): boolean =>
   ours === "fc.fc.bias" && DRAFT_FORMATS[format].fusion === "linear" && format !== "own";
 
+/** Biases that a layer of ours may have, by their names here. */
+const QKV_BIASES = ["q", "k", "v"].map((name) => `layers.0.self_attn.${name}_proj.bias`);
+
 /** A draft's configuration as far as a foreign file tells it. */
 export interface ForeignConfig {
   config: DraftConfig;
+  /** The file has biases of queries, keys or values that its configuration does not tell; and what that says. */
+  untoldBiases?: "nothing" | "qkv_bias false";
   /** Why `taps` are not the real ones: placeholders of the right number, for shapes alone. */
   tapsUnknown?: string;
 }
@@ -222,7 +235,8 @@ export interface ForeignConfig {
 export const eagle3Taps = (layers: number): number[] => [2, Math.floor(layers / 2), layers - 3];
 
 /**
- * Reads the sizes of a draft from `config.json`, and from tensor shapes what stands nowhere else.
+ * Reads the sizes of a draft from `config.json`, and from tensors what stands nowhere else: shapes, and biases of
+ * queries, keys and values (not EAGLE-3's, which has none here).
  * @param layers of the target, if it is at hand: taps that are not written down follow from it.
  * @throws when a size is missing or wrong, naming `file`.
  */
@@ -235,10 +249,22 @@ export function foreignConfig(
   const sizes: DecoderConfig = decoderConfig(row.sizes(json), file);
   const own = (json.griffin ?? {}) as Partial<DraftConfig>;
   const fusion = own.fusion ?? row.fusion;
-  const down = foreignName(format, "layers.0.mlp.down_proj.weight");
-  const seen = has(down) && shape(down)[0] === 2 * sizes.width ? "dual" : "single";
+  const down = foreignName(format, "layers.0.mlp.down_proj.weight"), dual = 2 * sizes.width;
+  const rowsOfDown = has(down) ? shape(down)[0] : undefined;
+  const usual = fusion === "tgf" || fusion === "fspad" ? "dual" : "single";
+  const seen = rowsOfDown === sizes.width ? "single" : rowsOfDown === dual ? "dual" : usual;
   const head = own.head ?? seen, target = own.target === undefined ? {} : { target: own.target };
-  if (fusion !== "taps") return { config: { ...sizes, fusion, head, ...target } };
+  if (fusion !== "taps") {
+    const said = row.sizes(json).qkv_bias;
+    const untold = said !== true && QKV_BIASES.some((name) => has(foreignName(format, name)));
+    return {
+      config: {
+        ...{ ...sizes, fusion, head, ...target },
+        ...((said === true || untold) && { qkvBias: true }),
+      },
+      ...(untold && { untoldBiases: said === false ? "qkv_bias false" : "nothing" }),
+    };
+  }
   const rows = (name: string) => has(name) ? shape(name)[0] : undefined;
   const draftVocabulary = Number(
     json.draft_vocab_size ?? rows("d2t") ?? rows("lm_head.weight") ?? sizes.vocabulary,

@@ -16,8 +16,14 @@ export interface FamilyTraits {
   qkNorm?: boolean;
   /** Mixture of experts: how many there are, and how many each token goes through. */
   experts?: { count: number; chosen: number };
-  /** Rows further back are not seen: the model is used within this many positions, where that changes nothing. */
-  window?: number;
+  window?: SlidingWindow;
+}
+
+/** In some layers a row sees those at less than `size` positions before it, and itself. */
+export interface SlidingWindow {
+  size: number;
+  /** The layers that slide it; others see everything. */
+  layers: readonly number[];
 }
 
 /** A row of the table. */
@@ -26,17 +32,42 @@ export interface Family {
   traits: (json: Json, file: string) => FamilyTraits;
 }
 
-function positive(json: Json, key: string, file: string): number {
-  const value = json[key];
+function positive(json: Json, key: string, file: string, fallback?: number): number {
+  const value = json[key] ?? fallback;
   if (typeof value === "number" && Number.isInteger(value) && value >= 1) return value;
   throw new Error(
     `Cannot use ${file}: ${key} is ${JSON.stringify(value)}, wanted a positive integer`,
   );
 }
 
-/** A sliding window, where the configuration has one that is used. */
-function windowOf({ sliding_window: window, use_sliding_window: used }: Json): FamilyTraits {
-  return typeof window === "number" && used !== false ? { window } : {};
+/** A window of so many positions in the layers that slide it. */
+function windowIn(json: Json, file: string, slides: (layer: number) => boolean): FamilyTraits {
+  const count = positive(json, "num_hidden_layers", file);
+  const layers = Array.from({ length: count }, (_, l) => l).filter(slides);
+  // Where the key is missing, transformers has this many.
+  const size = positive(json, "sliding_window", file, 4096);
+  return layers.length === 0 ? {} : { window: { size, layers } };
+}
+
+/** Mistral's window, in all layers unless it is null. */
+const windowOfAll = (json: Json, file: string): FamilyTraits =>
+  json.sliding_window === null ? {} : windowIn(json, file, () => true);
+
+/** Qwen's: files that do not say so use none; `layer_types` tell the layers, or all from `max_window_layers` on slide. */
+function windowOfSome(json: Json, file: string): FamilyTraits {
+  if (json.use_sliding_window !== true || json.sliding_window === null) return {};
+  const { layer_types: types, max_window_layers: from = 28 } = json;
+  if (!Array.isArray(types)) return windowIn(json, file, (l) => l >= Number(from));
+  const foreign = types.find((t) => t !== "full_attention" && t !== "sliding_attention");
+  if (foreign !== undefined || types.length !== json.num_hidden_layers) {
+    throw new Error(
+      `Cannot use ${file}: layer_types are ${types.length}, one is ${
+        foreign ?? types[0]
+      }; wanted ` +
+        `full_attention or sliding_attention for each of ${json.num_hidden_layers} layers`,
+    );
+  }
+  return windowIn(json, file, (l) => types[l] === "sliding_attention");
 }
 
 /** Families by the architecture that `config.json` names. */
@@ -49,24 +80,25 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
       ...(mlp_bias === true && { mlpBias: true }),
     }),
   },
-  MistralForCausalLM: { name: "mistral", traits: windowOf },
-  // Qwen 2 and 2.5. Files that do not say so use no window.
+  MistralForCausalLM: { name: "mistral", traits: windowOfAll },
+  // Qwen 2 and 2.5.
   Qwen2ForCausalLM: {
     name: "qwen2",
-    traits: (json) => ({ qkvBias: true, ...(json.use_sliding_window === true && windowOf(json)) }),
+    traits: (json, file) => ({ qkvBias: true, ...windowOfSome(json, file) }),
   },
   Qwen3ForCausalLM: {
     name: "qwen3",
-    traits: (json) => ({
+    traits: (json, file) => ({
       qkNorm: true,
       ...(json.attention_bias === true && { qkvBias: true, outBias: true }),
-      ...(json.use_sliding_window === true && windowOf(json)),
+      ...windowOfSome(json, file),
     }),
   },
   MixtralForCausalLM: {
     name: "mixtral",
     traits: (json, file) => ({
-      ...windowOf(json),
+      // Missing, it is none here.
+      ...windowOfAll({ sliding_window: null, ...json }, file),
       experts: {
         count: positive(json, "num_local_experts", file),
         chosen: positive(json, "num_experts_per_tok", file),

@@ -3,14 +3,16 @@
  * One Program serves prefill, plain decoding (T = 1) and verification of a tree of T nodes. It does not
  * load weights (`load.ts`) nor run anything (`lib/decode`).
  */
-import { add, concat, gather, input, matmul, mul, reshape, sliceAxis } from "../graph/ops.ts";
+import { add, cast, concat, gather, input, matmul, mul, reshape, sliceAxis } from "../graph/ops.ts";
 import { halfMatmul, quantizedMatmul, rmsNorm, silu, treeAttention } from "../graph/composites.ts";
+import { expertMix } from "../graph/expert_mix.ts";
 import type { Node, Shape } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DecoderConfig, TargetConfig } from "./config.ts";
 import { mixExperts } from "./experts.ts";
-import { quantBlock } from "./quantize.ts";
+import type { Stored } from "./quantize.ts";
 import { rotaryTables } from "./rotary.ts";
+import { windowBias } from "./window.ts";
 
 /** Sizes a target Program is built for. */
 export interface RowsShape {
@@ -36,8 +38,8 @@ export interface TargetShape extends RowsShape {
   layers?: LayerRange;
   /** Also give what enters these layers (from 0), side by side: the features that EAGLE-3's draft reads. */
   taps?: readonly number[];
-  /** Matrices in 8 bits ({@link targetMatrices}): quicker, and another target; see `Target` in `load.ts`. */
-  eightBit?: boolean;
+  /** How the weights are held that it will be compiled with, where not all of them in f32. */
+  stored?: Stored;
 }
 
 /** x [R, I] times the transpose of w [O, I], which may be stored in f16. */
@@ -47,31 +49,44 @@ export const linear = (x: Node, w: Node): Node =>
 /** Multiplies rows [R, I] by the named weight's transpose; lets decoding choose quantised weights. */
 export type Project = (x: Node, name: string) => Node;
 
+/** Rows of a table [R, D], which may be stored in f16, by ids i32 [..]: f32 [N, D]. */
+export const rowsByIds = (table: Node, ids: Node): Node =>
+  reshape(cast(gather(table, ids), "f32"), [-1, table.shape[1]]);
+
 /**
  * Inputs for named weights, each made when first asked for: vectors and tables by `weight`, products with matrices
- * by `project`. With a block, `project` reads `NAME.packed` and `NAME.scales` in place of `NAME`; 0 means f32.
+ * by `project`, which reads `NAME.packed` and `NAME.scales` in place of `NAME` where these are `stored`.
  */
 export function weightInputs(
   shapes: Record<string, Shape>,
-  { block }: { block: number },
+  { stored = {} }: { stored?: Stored },
 ): { weight: (name: string) => Node; project: Project } {
   const inputs = new Map<string, Node>();
-  const named = (name: string, shape: Shape, dtype: "f32" | "u8" = "f32") => {
-    if (!inputs.has(name)) inputs.set(name, input(name, shape, dtype));
+  const named = (name: string, shape: Shape) => {
+    if (!inputs.has(name)) inputs.set(name, input(name, shape, stored[name]?.dtype));
     return inputs.get(name)!;
   };
   const weight = (name: string) => named(name, shapes[name]);
   const project: Project = (x, name) => {
-    if (block === 0) return linear(x, weight(name));
-    const [outer, inner] = shapes[name], blocks = inner / block;
-    const packed = named(`${name}.packed`, [outer, blocks, block], "u8");
-    return quantizedMatmul(x, packed, named(`${name}.scales`, [outer, blocks]));
+    const packed = stored[`${name}.packed`], scales = stored[`${name}.scales`];
+    if (packed === undefined) return linear(x, weight(name));
+    return quantizedMatmul(
+      x,
+      named(`${name}.packed`, packed.shape),
+      named(`${name}.scales`, scales.shape),
+    );
   };
   return { weight, project };
 }
 
-/** Weights of the Program and their shapes: published names, with q/k/v and gate/up laid side by side. */
-export function targetShapes(config: TargetConfig): Record<string, Shape> {
+/**
+ * Weights of the Program and their shapes: published names, with q/k/v and gate/up laid side by side, and experts one
+ * behind the other ({@link expertMix}), or each a matrix of its own (`apart`): in fewer bits, and on a device.
+ */
+export function targetShapes(
+  config: TargetConfig,
+  { apart = false }: { apart?: boolean } = {},
+): Record<string, Shape> {
   const { width: d, inner, heads, kvHeads, headSize: k, vocabulary, layers, tied } = config;
   const { qkvBias, outBias, mlpBias, qkNorm, experts } = config;
   const shapes: Record<string, Shape> = { "model.embed_tokens.weight": [vocabulary, d] };
@@ -94,7 +109,11 @@ export function targetShapes(config: TargetConfig): Record<string, Shape> {
       continue;
     }
     matrix("block_sparse_moe.gate", [experts.count, d]);
-    for (let e = 0; e < experts.count; e++) {
+    if (!apart) {
+      shapes[`${at}block_sparse_moe.experts.w13.weight`] = [experts.count, 2 * inner, d];
+      shapes[`${at}block_sparse_moe.experts.w2.weight`] = [experts.count, d, inner];
+    }
+    for (let e = 0; apart && e < experts.count; e++) {
       matrix(`block_sparse_moe.experts.${e}.w13`, [2 * inner, d]);
       matrix(`block_sparse_moe.experts.${e}.w2`, [d, inner]);
     }
@@ -104,9 +123,9 @@ export function targetShapes(config: TargetConfig): Record<string, Shape> {
   return shapes;
 }
 
-/** Matrices that 8 bits replace: all but the embedding, which is gathered from. A tied head gets values of its own. */
+/** Matrices that fewer bits replace: all but the embedding, which is gathered from. A tied head gets values of its own. */
 export function targetMatrices(config: TargetConfig): Record<string, Shape> {
-  const matrices = Object.entries(targetShapes(config))
+  const matrices = Object.entries(targetShapes(config, { apart: true }))
     .filter(([name, { length }]) =>
       // A router is small, and which experts it chooses should not hang on its rounding.
       length === 2 && name !== "model.embed_tokens.weight" && !name.endsWith("moe.gate.weight")
@@ -154,17 +173,26 @@ export function tokenInputs({ rows, batch = 1, sequences = 1 }: RowsShape): Node
  * [N, (H + 2 Hk) K]; `updates` are the caches with the new rows, for the Program.
  */
 export function cachedAttention(
-  config: Pick<DecoderConfig, "heads" | "kvHeads" | "headSize" | "ropeTheta" | "ropeScaling">,
+  config:
+    & Pick<
+      DecoderConfig,
+      "heads" | "kvHeads" | "headSize" | "ropeTheta" | "ropeScaling" | "positions"
+    >
+    & Pick<TargetConfig, "window">,
   shape: RowsShape,
 ): { attend: (qkv: Node, layer: number) => Node; updates: Record<string, Node> } {
-  const { heads, kvHeads, headSize } = config, updates: Record<string, Node> = {};
-  const { rows, capacity, batch = 1, sequences = 1 } = shape;
-  const placements = sequenceNames(sequences)
-    .map((name) => ({ name, placement: placementInputs(shape, name) }));
+  const { heads, kvHeads, headSize, window, positions } = config;
+  const { rows, capacity, batch = 1, sequences = 1 } = shape, updates: Record<string, Node> = {};
+  // Within the window everything is seen.
+  const slides = window !== undefined && window.size < Math.min(positions, capacity);
+  const placements = sequenceNames(sequences).map((name) => {
+    const placement = placementInputs(shape, name);
+    return { name, placement, near: slides ? windowBias(placement, window.size) : placement.bias };
+  });
   // As many positions as cache rows: padding rows may stand beyond the last real one.
   const tables = rotaryTables(capacity, config);
   const attend = (qkv: Node, layer: number) => {
-    const contexts = placements.map(({ name, placement }, s) => {
+    const contexts = placements.map(({ name, placement, near }, s) => {
       const own = sequences === 1
         ? qkv
         : sliceAxis(qkv, 0, { start: s * rows, end: (s + 1) * rows });
@@ -175,6 +203,7 @@ export function cachedAttention(
         keys: cache("keys"),
         values: cache("values"),
         ...placement,
+        ...(slides && window.layers.includes(layer) && { bias: near }),
         ...tables,
       }, { heads, kvHeads });
       updates[`keys.${layer}${name}`] = keys;
@@ -212,15 +241,19 @@ function normalizeHeads(
  */
 export function targetProgram(config: TargetConfig, shape: TargetShape): Program {
   const { width: d, inner, epsilon, tied, experts } = config;
-  const { rows, batch = 1, sequences = 1, taps = [], eightBit = false } = shape;
+  const { rows, batch = 1, sequences = 1, taps = [], stored } = shape;
   const { from, to } = shape.layers ?? { from: 0, to: config.layers };
   const missing = taps.find((l) => !Number.isInteger(l) || l < from || l >= to);
   if (missing !== undefined) {
     throw new Error(`Cannot tap layer ${missing}: the target has layers ${from} to ${to - 1}`);
   }
-  const matrices = targetMatrices(config), block = eightBit ? quantBlock(matrices) : 0;
-  const shapes = { ...targetShapes(config), ...matrices };
-  const { weight, project: multiply } = weightInputs(shapes, { block });
+  // Experts of a backend that computes them one by one are matrices of their own.
+  const apart = Object.keys(stored ?? {}).some((name) => name.includes(".experts.0."));
+  const shapes = { ...targetShapes(config, { apart }), ...(apart && targetMatrices(config)) };
+  const { weight, project: multiply } = weightInputs(
+    { ...shapes, "lm_head.weight": [config.vocabulary, d] },
+    { stored },
+  );
   const project: Project = (h, name) => {
     const y = multiply(h, name), bias = name.replace(/weight$/, "bias");
     return bias in shapes ? add(y, weight(bias)) : y;
@@ -232,7 +265,7 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
   const { attend, updates } = cachedAttention(config, shape), n = sequences * batch * rows;
   let x = from > 0
     ? input("hidden", [n, d])
-    : reshape(gather(weight("model.embed_tokens.weight"), tokenInputs(shape)), [n, d]); // [N,D]
+    : rowsByIds(weight("model.embed_tokens.weight"), tokenInputs(shape)); // [N,D]
   const entering: Node[] = [];
   for (let l = from; l < to; l++) {
     entering[l] = x;
@@ -242,21 +275,27 @@ export function targetProgram(config: TargetConfig, shape: TargetShape): Program
     const heads = config.qkNorm ? normalizeHeads(qkv, config, norm) : qkv;
     x = add(x, project(attend(heads, l), `${at}self_attn.o_proj.weight`));
     const h = norm(x, "post_attention_layernorm"), moe = `${at}block_sparse_moe.`;
+    const mix = ({ chosen }: { chosen: number }) => {
+      const scores = linear(h, weight(`${moe}gate.weight`)), own = `${moe}experts.`;
+      if (apart) {
+        const expert = (e: number) =>
+          project(gated(h, `${own}${e}.w13.weight`), `${own}${e}.w2.weight`);
+        return mixExperts(scores, { chosen, expert });
+      }
+      const [up, down] = [weight(`${own}w13.weight`), weight(`${own}w2.weight`)];
+      return expertMix({ x: h, scores, up, down }, { chosen });
+    };
     x = add(
       x,
       experts === undefined
         ? project(gated(h, `${at}mlp.gate_up_proj.weight`), `${at}mlp.down_proj.weight`)
-        : mixExperts(linear(h, weight(`${moe}gate.weight`)), {
-          chosen: experts.chosen,
-          expert: (e) =>
-            project(gated(h, `${moe}experts.${e}.w13.weight`), `${moe}experts.${e}.w2.weight`),
-        }),
+        : mix(experts),
     );
   }
   const tapped = taps.length > 0 && { tapped: concat(taps.map((l) => entering[l]), 1) };
   if (to < config.layers) return program({ hidden: x, ...tapped }, { updates });
   const features = rmsNorm(x, weight("model.norm.weight"), { epsilon }); // [N,D]
-  const shared = tied && !eightBit;
+  const shared = tied && stored?.["lm_head.weight.packed"] === undefined;
   const logits = project(features, shared ? "model.embed_tokens.weight" : "lm_head.weight");
   return program({ logits, features, ...tapped }, { updates });
 }

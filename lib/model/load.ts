@@ -22,15 +22,15 @@ import {
 import { draftMatrices, draftShapes } from "./draft.ts";
 import { readDraftTokens, vocabularyTables } from "./draft_vocabulary.ts";
 import { DRAFT_TOKENS } from "./eagle3.ts";
-import { dequantize, quantBlock, quantize } from "./quantize.ts";
+import { type Bits, packedShapes, quantize, wantedBlock } from "./quantize.ts";
 import { type LayerRange, targetMatrices, targetShapes } from "./llama.ts";
-import { checkShape, type ReadWeight, weightReader } from "./read_weights.ts";
+import { checkShape, type ReadWeight, type WeightReader, weightReader } from "./read_weights.ts";
 import { isPartOf, type LayerShare, splitLayers, type Stage } from "./stages.ts";
 
 /**
  * A target ready to be compiled: configuration, weights on the backend, identity.
  *
- * In 8 bits it is another target, with texts of its own; and that its speculative text is its plain text is not
+ * In 8 or 4 bits it is another target, with texts of its own; and that its speculative text is its plain text is not
  * promised, only near: a row alone, a chain and a tree are summed in different orders, and activations are rounded
  * to 8 bits too, which makes more of a last bit (0.13 in a logit of the shipped target; chains of two rows or more,
  * however cut, gave the same bits). `tests/decode/eight_bit_test.ts`: where texts part, it is a near tie.
@@ -43,8 +43,8 @@ export interface Target {
   identity: string;
   /** Where the layers are split over several backends: all stages in order; `weights` are the last one's. */
   stages?: readonly Stage[];
-  /** Are the matrices in 8 bits? For decoding; features to train on come from f32. */
-  eightBit?: boolean;
+  /** Of the matrices, 32 if absent. Fewer are for decoding; features to train on come from f32. */
+  bits?: Bits;
 }
 
 /** A draft ready to be compiled. */
@@ -79,61 +79,72 @@ const EMBEDDING = "model.embed_tokens.weight", HEAD = "lm_head.weight";
 /** Bytes from which on a target is not to be in memory twice. */
 const LARGE_BYTES = 1e9;
 
-function isLarge(config: TargetConfig, { eightBit }: { eightBit: boolean }): boolean {
+function isLarge(config: TargetConfig, bits: Bits): boolean {
   const bytes = ([name, shape]: [string, Shape]) =>
-    sizeOf(shape) * (eightBit && shape.length === 2 && name !== EMBEDDING ? 1 : 4);
+    sizeOf(shape) * (shape.length === 2 && name !== EMBEDDING ? bits / 8 : 4);
   return Object.entries(targetShapes(config)).reduce((n, w) => n + bytes(w), 0) >= LARGE_BYTES;
 }
 
 /** Puts values on a backend for good. */
 type Place = (data: HostArray, shape: Shape) => Tensor;
 
-/** Puts a matrix [O, I] on a backend in 8 bits, as `NAME.packed` and `NAME.scales`. */
+/** Puts a matrix [O, I] on a backend in 8 or 4 bits, as `NAME.packed` and `NAME.scales`. */
 function placeQuantized(
   name: string,
   values: Float32Array,
-  { shape: [outer, inner], block, place }: { shape: Shape; block: number; place: Place },
+  { shape, block, bits, place }: { shape: Shape; block: number; bits: 8 | 4; place: Place },
 ): Params {
-  const { packed, scales } = quantize(values, block);
-  return {
-    [`${name}.packed`]: place(packed, [outer, inner / block, block]),
-    [`${name}.scales`]: place(scales, [outer, inner / block]),
-  };
+  const rounded = quantize(values, block, bits),
+    stored = packedShapes({ [name]: shape }, { bits, block });
+  return Object.fromEntries(
+    Object.entries(stored).map(([part, { shape }]) => [
+      part,
+      place(part.endsWith(".packed") ? rounded.packed : rounded.scales, shape),
+    ]),
+  );
 }
 
 /**
  * Puts a target's weights on a backend. `read` gives those of the Program by name, one after the other, so that in
- * 8 bits one f32 matrix is in memory at a time, the same memory for all of them in a large target.
- * @throws when 8 bits are asked for and no block divides all rows.
+ * fewer bits one f32 matrix is in memory at a time, the same memory for all of them in a large target.
+ * @throws when fewer bits are asked for and no block divides all rows.
  */
 export function placeTarget(
   config: TargetConfig,
   read: ReadWeight,
-  { backend, eightBit = false, layers, large = isLarge(config, { eightBit }) }: {
+  { backend, bits = 32, readHalf, layers, large = isLarge(config, bits) }: {
     backend: Backend;
-    eightBit?: boolean;
+    bits?: Bits;
+    /** Bits of a matrix or table as f16, where it is to be stored so. */
+    readHalf?: WeightReader["readHalf"];
     /** Only what this stage needs. */
     layers?: LayerRange;
     /** Too large to be in memory twice: see `Backend.weight`. */
     large?: boolean;
   },
 ): Params {
-  const weights: Params = {}, matrices = eightBit ? targetMatrices(config) : {};
-  const block = quantBlock(matrices);
-  if (block === 0) throw new Error(`Cannot quantise a target whose rows are not multiples of 16`);
-  const shapes = Object.entries(targetShapes(config))
-    .filter(([name]) => layers === undefined || isPartOf(layers, name, config));
+  const weights: Params = {}, matrices = bits === 32 ? {} : targetMatrices(config);
+  const fewer = bits === 32 ? 8 : bits,
+    block = wantedBlock(matrices, { bits: fewer, what: "target" });
   const place: Place = large && backend.weight ? backend.weight : backend.tensor;
   const scratch = new Float32Array(large ? Math.max(0, ...Object.values(matrices).map(sizeOf)) : 0);
+  const round = (name: string, values: Float32Array) => {
+    const how = { shape: matrices[name], block, bits: fewer, place };
+    Object.assign(weights, placeQuantized(name, values, how));
+  };
   const last = layers === undefined || layers.to === config.layers;
-  for (const [name, shape] of shapes) {
-    const rounded = name in matrices, own = { block, place };
+  const apart = bits !== 32 || readHalf !== undefined;
+  for (const [name, shape] of Object.entries(targetShapes(config, { apart }))) {
+    if (layers !== undefined && !isPartOf(layers, name, config)) continue;
+    const rounded = name in matrices,
+      tiedHead = name === EMBEDDING && config.tied && last && bits !== 32;
+    const half = shape.length === 2 && !rounded ? readHalf?.(name, shape) : undefined;
+    if (half !== undefined) weights[name] = place(half, shape);
+    if (half !== undefined && !tiedHead) continue;
     const values = read(name, shape, large && rounded ? scratch : undefined);
-    if (rounded) Object.assign(weights, placeQuantized(name, values, { shape, ...own }));
-    if (eightBit && config.tied && last && name === EMBEDDING) {
-      Object.assign(weights, placeQuantized(HEAD, values, { shape: matrices[HEAD], ...own }));
-    }
-    if (!rounded) weights[name] = place(values, shape); // last: it may move the values
+    if (rounded) round(name, values);
+    if (tiedHead) round(HEAD, values);
+    if (!rounded && half === undefined) weights[name] = place(values, shape); // last: it may move the values
   }
   return weights;
 }
@@ -148,16 +159,19 @@ async function readUsedConfig(folder: string, context: number = CONTEXT): Promis
 }
 
 /**
- * Loads a target, a folder or `ORG/NAME[@REVISION]` of the hub, onto a backend, its matrices in 8 bits if asked;
- * {@link Target} says what that costs. At most
- * `context` positions are used: prompt and reply together, since caches are made for all of them.
+ * Loads a target, a folder or `ORG/NAME[@REVISION]` of the hub, onto a backend, its matrices in 8 or 4 bits if asked;
+ * {@link Target} says what that costs. At most `context` positions are used: prompt and reply together, since caches
+ * are made for all of them. Matrices that files hold in 16 bits stay so on a device (`half`; `bf16` becomes f16, which
+ * keeps more digits, but for values below 6e-5, of which it keeps steps of 6e-8).
  * @throws when a file is missing or damaged, the architecture is unknown, or weights contradict config.json.
  */
 export async function loadTarget(
   given: string,
-  { backend, eightBit = false, context, before = [] }: {
+  { backend, bits = 32, half, context, before = [] }: {
     backend: Backend;
-    eightBit?: boolean;
+    bits?: Bits;
+    /** By default on backends whose memory the host does not see. */
+    half?: boolean;
     context?: number;
     /** Other backends that take so many layers each before `backend` takes the rest, and the head. */
     before?: readonly LayerShare[];
@@ -166,22 +180,14 @@ export async function loadTarget(
   const folder = await modelFolder(given, { check: readTargetConfig });
   const config = await readUsedConfig(folder, context);
   using file = openCheckpoint(folder);
-  const stages = splitLayers(config, { before, last: backend }).map((stage): Stage => ({
-    ...stage,
-    weights: placeTarget(config, weightReader(file, config), {
-      backend: stage.backend,
-      eightBit,
-      layers: stage,
-    }),
-  }));
+  const { read, readHalf } = weightReader(file, config);
+  const stages = splitLayers(config, { before, last: backend }).map((stage): Stage => {
+    const { backend } = stage, short = half ?? !backend.hostVisible;
+    const how = { backend, bits, layers: stage, ...(short && { readHalf }) };
+    return { ...stage, weights: placeTarget(config, read, how) };
+  });
   const { weights } = stages[stages.length - 1], identity = await hashWeights(file.path);
-  return { folder, config, weights, eightBit, identity, ...(stages.length > 1 && { stages }) };
-}
-
-/** @throws where a device holds the values. */
-function onHost(tensor: Tensor, name: string): HostArray {
-  if (tensor.host !== undefined) return tensor.host;
-  throw new Error(`Cannot convert ${name}: a device holds it; wanted 32 bits there, or the CPU`);
+  return { folder, config, weights, bits, identity, ...(stages.length > 1 && { stages }) };
 }
 
 /** What training reads of a target: embedding and LM head are enough among its weights. */
@@ -192,7 +198,7 @@ export type FrozenType = "f32" | "f16";
 
 /** The type in which a target holds its embedding (and, of a {@link FrozenTarget}, its head). */
 export const frozenType = ({ weights }: Pick<Target, "weights">): FrozenType =>
-  weights[EMBEDDING].dtype as FrozenType;
+  weights["model.embed_tokens.weight"].dtype as FrozenType;
 
 /**
  * Loads the embedding and LM head of a target alone, for training on stored features: in f32, or `half`: in f16,
@@ -206,7 +212,7 @@ export async function loadFrozen(
   const folder = await modelFolder(given, { check: readTargetConfig }), weights: Params = {};
   const config = await readUsedConfig(folder);
   using file = openCheckpoint(folder);
-  const names = [EMBEDDING, ...config.tied ? [] : ["lm_head.weight"]];
+  const names = ["model.embed_tokens.weight", ...config.tied ? [] : ["lm_head.weight"]];
   for (const name of names) {
     const shape = targetShapes(config)[name];
     checkShape(file, name, shape);
@@ -215,20 +221,14 @@ export async function loadFrozen(
   return { folder, config, weights, identity: await hashWeights(file.path) };
 }
 
-/** The embedding and LM head of a target, which its draft shares; a head that is there in 8 bits only is unpacked. */
-export function sharedHead(
-  { config, weights }: Pick<Target, "config" | "weights">,
-  { backend }: { backend: Backend },
-): Params {
-  const embedding = weights[EMBEDDING], name = HEAD;
-  const head = config.tied ? embedding : weights[name] ?? backend.tensor(
-    dequantize({
-      packed: onHost(weights[`${name}.packed`], name) as Uint8Array,
-      scales: onHost(weights[`${name}.scales`], name) as Float32Array,
-    }),
-    [config.vocabulary, config.width],
-  );
-  return { "embed_tokens.weight": embedding, [name]: head };
+/** The embedding and LM head of a target, which its draft shares; a head in fewer bits as it is there. */
+export function sharedHead({ config, weights }: Pick<Target, "config" | "weights">): Params {
+  const embedding = weights["model.embed_tokens.weight"], name = "lm_head.weight";
+  const parts = [name, `${name}.packed`, `${name}.scales`].filter((part) => part in weights);
+  const head = config.tied && parts.length === 0
+    ? { [name]: embedding }
+    : Object.fromEntries(parts.map((part) => [part, weights[part]]));
+  return { "embed_tokens.weight": embedding, ...head };
 }
 
 /**
@@ -250,24 +250,39 @@ export async function readDraft(
   const { path } = file;
   const parameters: Record<string, Float32Array> = {};
   for (const [name, shape] of Object.entries(draftShapes(config))) {
+    if (!file.has(name)) {
+      const hint = `deno task doctor ${folder} tells what it is, and converts other formats`;
+      throw new Error(`Cannot use ${path}: it has no tensor ${name}; ${hint}`);
+    }
     const found = file.info(name).shape;
     if (!sameShape(found, shape)) {
       throw new Error(`Cannot use ${path}: ${name} is [${found}], config.json wants [${shape}]`);
     }
     parameters[name] = file.readFloat32(name);
   }
-  checkBiases(file, config);
+  checkAttention(file, { config, folder });
   if (target !== undefined) checkFits(folder, config, target);
   const { vocabulary, draftVocabulary } = config;
   if (draftVocabulary === undefined) return { config, parameters };
   return { config, parameters, tokens: readDraftTokens(file, { vocabulary, draftVocabulary }) };
 }
 
-/** @throws when a file holds biases that its configuration does not speak of: left out, the draft would be another. */
-function checkBiases({ path, names }: TensorSource, { qkvBias }: DraftConfig): void {
-  const found = names.find((name) => /\.self_attn\.[qkv]_proj\.bias$/.test(name));
-  if (found === undefined || qkvBias) return;
-  throw new Error(`Cannot use ${path}: it holds ${found}, config.json wants qkv_bias true`);
+/**
+ * @throws when a file holds more of attention than its configuration speaks of (biases, norms of queries and keys): left
+ * out, the draft would be another.
+ */
+function checkAttention(
+  { path, names }: TensorSource,
+  { config, folder }: { config: DraftConfig; folder: string },
+) {
+  const known = draftShapes(config);
+  // Tables of angles, which some files hold, are made here.
+  const found = names.find((n) => /\.self_attn\./.test(n) && !(n in known) && !/rotary/.test(n));
+  if (found === undefined) return;
+  const wanted = /\.[qkv]_proj\.bias$/.test(found)
+    ? `config.json wants qkv_bias true; deno task doctor ${folder} --convert OUT writes a folder that says so`
+    : "a draft has none";
+  throw new Error(`Cannot use ${path}: it holds ${found}, ${wanted}`);
 }
 
 /** @throws when a draft does not fit a target, or was trained for another. */
@@ -292,33 +307,29 @@ export function checkFits(
   }
 }
 
-/** Puts a draft's weights on a backend, matrices in 8 bits if asked, together with the shared head. */
+/**
+ * Puts a draft's weights on a backend, matrices in 8 or 4 bits if asked, together with the shared head; that one is
+ * rounded too where the host sees it.
+ */
 export function placeDraft(
   { config, parameters, tokens }: Draft,
-  { backend, target, eightBit = false }: { backend: Backend; target: Target; eightBit?: boolean },
+  { backend, target, bits = 32 }: { backend: Backend; target: Target; bits?: Bits },
 ): Params {
-  const matrices = draftMatrices(config), block = eightBit ? quantBlock(matrices) : 1;
-  if (block === 0) throw new Error(`Cannot quantise a draft whose rows are not multiples of 16`);
-  const { [`${HEAD}.packed`]: packed, [`${HEAD}.scales`]: scales } = target.weights;
-  // The target's own head in 8 bits, where it has the same blocks.
-  const ready = eightBit && packed?.shape[2] === block;
-  const weights: Params = ready
-    ? {
-      "embed_tokens.weight": target.weights[EMBEDDING],
-      ...{ [`${HEAD}.packed`]: packed, [`${HEAD}.scales`]: scales },
-    }
-    : sharedHead(target, { backend });
+  const weights = sharedHead(target), matrices = bits === 32 ? {} : draftMatrices(config);
+  const fewer = bits === 32 ? 8 : bits,
+    block = wantedBlock(matrices, { bits: fewer, what: "draft" });
   if (tokens !== undefined) weights[DRAFT_TOKENS] = backend.tensor(tokens, [tokens.length]);
   for (const [name, shape] of Object.entries(draftShapes(config))) {
-    if (!eightBit || shape.length === 1) weights[name] = backend.tensor(parameters[name], shape);
+    if (!(name in matrices)) weights[name] = backend.tensor(parameters[name], shape);
   }
-  if (!eightBit) return weights;
   for (const [name, shape] of Object.entries(matrices)) {
-    if (`${name}.packed` in weights) continue;
-    const values = parameters[name] ?? onHost(weights[name], name) as Float32Array;
-    delete weights[name]; // the head in f32: nothing reads it now
-    const place = backend.tensor;
-    Object.assign(weights, placeQuantized(name, values, { shape, block, place }));
+    const values = parameters[name] ?? weights[name]?.host;
+    if (!(values instanceof Float32Array)) continue; // the head: rounded already, or a device's
+    delete weights[name]; // in f32: nothing reads it now
+    Object.assign(
+      weights,
+      placeQuantized(name, values, { shape, block, bits: fewer, place: backend.tensor }),
+    );
   }
   return weights;
 }

@@ -4,6 +4,7 @@
  * Used by `lib/decode/target.ts`, `lib/decode/draft.ts` and data generation.
  */
 import { type Backend, type Params, type Tensor, zeros } from "../backend/backend.ts";
+import { HIDDEN } from "../graph/composites.ts";
 import { cacheShapes, sequenceNames } from "./llama.ts";
 
 /** Caches of one sequence: tensors by name, and how many rows are in use. */
@@ -83,9 +84,6 @@ export function newBatchCache(
   }
   return { tensors, slots: parts.map((part) => new Cache(part)) };
 }
-
-/** Added to a score that must not count: beyond any score, and still finite, so that no NaN can come of it. */
-export const HIDDEN = -3e38;
 
 /** The inputs of a Program of T rows, reused from run to run. */
 export class Rows implements Disposable {

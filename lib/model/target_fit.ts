@@ -19,10 +19,13 @@ const OWN: readonly (readonly [key: keyof DecoderConfig, called: string])[] = [
   ["epsilon", "epsilon of norms"],
 ];
 
+/** A target to compare with; a GGUF file has no identity, which is that of the folder made of it. */
+export type ComparedTarget = Omit<TargetIdentity, "identity"> & { identity?: string };
+
 /** What configurations tell: whether the draft can be used with the target at all. */
 export function compareSizes(
   { draft, tapsUnknown }: Checkup,
-  { config, identity, folder }: TargetIdentity,
+  { config, identity, folder }: ComparedTarget,
 ): Finding[] {
   if (draft === undefined) return [];
   const findings: Finding[] = [];
@@ -41,7 +44,11 @@ export function compareSizes(
     const what = `it reads layer ${deepest}, target ${folder} has ${config.layers}`;
     findings.push({ level: "fault", what });
   }
-  if (draft.target !== undefined && draft.target !== identity) {
+  if (draft.target !== undefined && identity === undefined) {
+    const what = `it was trained for target ${draft.target}: whether that is ${folder} is not ` +
+      "known, a folder made of it by --convert would tell";
+    findings.push({ level: "note", what });
+  } else if (draft.target !== undefined && draft.target !== identity) {
     const what = `it was trained for target ${draft.target}, ${folder} is ${identity}`;
     findings.push({ level: "fault", what });
   }
@@ -82,7 +89,14 @@ function compareShared(
 const inTarget = (ours: string): string =>
   ours.replace(/^(midlayer|layers\.0)\./, "model.layers.N.").replace(/^norm\./, "model.norm.");
 
-/** What values tell. Tensors of shapes that differ are left out: {@link compareSizes} told. */
+/** The type of a target's matrix that holds its values rounded to a few bits: no copy is seen in it. */
+const roundedType = (file: TensorSource, name: string): string | undefined =>
+  [file.info(name).dtype].find((dtype) => dtype.startsWith("Q"));
+
+/**
+ * What values tell. Tensors of shapes that differ are left out: {@link compareSizes} told; those that the target holds
+ * rounded are told as not compared.
+ */
 export function* compareValues(
   { source, checkup }: { source: TensorSource; checkup: Checkup },
   { file, config }: { file: TensorSource; config: TargetIdentity["config"] },
@@ -90,6 +104,7 @@ export function* compareValues(
   const { draft, tensors } = checkup,
     head = config.tied ? "model.embed_tokens.weight" : "lm_head.weight";
   if (draft === undefined || draft.width !== config.width) return;
+  const uncompared = new Set<string>();
   const rows = tensors.filter(({ role, ours }) =>
     role === "frozen" || ours === "lm_head.weight" ||
     (ours !== undefined && inTarget(ours) !== ours)
@@ -98,12 +113,17 @@ export function* compareValues(
     const findings: Finding[] = [], own = source.readFloat32(name), width = config.width;
     if (role === "frozen") {
       const target = name.startsWith("embed") ? "model.embed_tokens.weight" : head;
-      if (sameShape(shape, file.info(target).shape)) {
+      const rounded = roundedType(file, target);
+      if (rounded !== undefined) {
+        const what = `was not compared: the target holds its ${target} rounded, in ${rounded}`;
+        findings.push({ level: "note", tensor: name, what });
+      } else if (sameShape(shape, file.info(target).shape)) {
         const theirs = file.readFloat32(target);
         findings.push(compareShared(name, { own, theirs, width, target }));
       }
     } else if (ours === "lm_head.weight" && draft.vocabulary === config.vocabulary) {
-      if (isRowsOf(own, { source, draft, head: () => file.readFloat32(head) })) {
+      if (roundedType(file, head) !== undefined) uncompared.add(name);
+      else if (isRowsOf(own, { source, draft, head: () => file.readFloat32(head) })) {
         const what = `is the target's ${head} at its tokens: as if not trained`;
         findings.push({ level: "doubt", tensor: name, what });
       }
@@ -112,10 +132,20 @@ export function* compareValues(
       for (let n = 0; n < layers; n++) {
         const target = like.replace("N", `${n}`);
         if (!file.has(target) || !sameShape(shape, file.info(target).shape)) continue;
+        if (roundedType(file, target) !== undefined) {
+          uncompared.add(name);
+          continue;
+        }
         if (own.every((x) => x === own[0]) || !sameValues(own, file.readFloat32(target))) continue;
         const what = `has the values of the target's ${target}: as if not trained`;
         findings.push({ level: "doubt", tensor: name, what });
       }
+    }
+    if (i + 1 === rows.length && uncompared.size > 0) {
+      const what =
+        `whether ${uncompared.size} of its tensors are still copies of the target's was ` +
+        "not asked: the target holds those rounded";
+      findings.push({ level: "note", what });
     }
     yield { type: "tensor", name, done: i + 1, total: rows.length, findings };
   }

@@ -10,6 +10,7 @@ import { sampledAutoGrowth } from "../decode/sampled_tree_size.ts";
 import { autoGrowth } from "../decode/tree_size.ts";
 import { TreeDrafter } from "../decode/tree_drafter.ts";
 import type { Draft, Target } from "../model/load.ts";
+import type { Bits } from "../model/quantize.ts";
 
 /** Bounds of trees that a request may ask for: each size is compiled for. */
 export const TREE_LIMITS = { budget: [2, 64], depth: [1, 10], width: [1, 10] } as const;
@@ -39,7 +40,7 @@ export interface DraftersOptions {
   backend: Backend;
   target: Target;
   draft: Draft;
-  eightBit?: boolean;
+  bits?: Bits;
   /** A tree of fixed size stops growing where no path has this log-probability. */
   minimumScore?: number;
   /** What trees of size `auto` cost; asked for once each. */

@@ -21,7 +21,10 @@ export function renderChat(
   { addGenerationPrompt }: { addGenerationPrompt: boolean },
 ): string {
   if (tokenizer.chatTemplate === undefined) {
-    throw new Error(`Cannot render a chat: ${tokenizer.folder} has no chat_template`);
+    throw new Error(
+      `Cannot render a chat: ${tokenizer.folder} has no chat_template in tokenizer_config.json, ` +
+        `wanted one there or in chat_template.jinja`,
+    );
   }
   try {
     return new Template(tokenizer.chatTemplate).render({

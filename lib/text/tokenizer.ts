@@ -3,6 +3,7 @@
  * tokens, the chat template's text. Rendering chats is `chat.ts`.
  */
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { modelFolder } from "../hub/model.ts";
 import { readJson } from "../io/json.ts";
@@ -46,13 +47,17 @@ export async function loadTokenizer(given: string): Promise<Tokenizer> {
     vocabulary,
     bosToken: token("bos_token"),
     eosToken: token("eos_token"),
-    chatTemplate: templateOf(config.chat_template),
+    chatTemplate: await readTemplate(folder) ?? templateOf(config.chat_template),
     encode: (text) => Int32Array.from(inner.encode(text, { add_special_tokens: false }).ids),
     decode: (ids, { special = false } = {}) =>
       // The library refuses an empty list.
       ids.length === 0 ? "" : inner.decode(Array.from(ids), { skip_special_tokens: !special }),
   };
 }
+
+/** The template that stands in a file of its own, as newer models have it; it goes before the configuration's. */
+const readTemplate = (folder: string): Promise<string | undefined> =>
+  readFile(join(folder, "chat_template.jinja"), "utf8").catch(() => undefined);
 
 /** A chat template is a text, or one of several by name of which "default" is the one for plain chats. */
 function templateOf(value: unknown): string | undefined {

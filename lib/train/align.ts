@@ -3,26 +3,22 @@
  * pass still trains. griffin.md section 4; paper section 3.1. Used by `step.ts`.
  */
 import {
-  add,
   cast,
   compare,
   concat,
   constant,
   fill,
-  matmul,
   mul,
   pad,
   reshape,
   sliceAxis,
   sub,
-  sum,
   transpose,
   where,
 } from "../graph/ops.ts";
-import { rope, softmax } from "../graph/composites.ts";
+import { rope, streamAttention } from "../graph/composites.ts";
 import type { Node } from "../graph/node.ts";
 import type { DraftConfig } from "../model/config.ts";
-import { HIDDEN } from "../model/placement.ts";
 import { rotaryTables } from "../model/rotary.ts";
 
 /** Moves rows down along `axis` by n; the first n become zero. */
@@ -62,12 +58,6 @@ function heads(x: Node, { batch, headSize: k }: { batch: number; headSize: numbe
   return transpose(reshape(x, [batch, t, n, k]), [0, 2, 1, 3]);
 }
 
-/** Heads [B,n,T,K] side by side again: [B T, n K]. */
-function joinHeads(x: Node): Node {
-  const [b, n, t, k] = x.shape;
-  return reshape(transpose(x, [0, 2, 1, 3]), [b * t, n * k]);
-}
-
 /** Keys and values of projected rows, as later passes will read them. */
 export function makeStream(
   { k, v }: { k: Node; v: Node },
@@ -87,22 +77,10 @@ export function turnedHeads(
   return rope(heads(x, { batch, headSize }), rows(tables.cos), rows(tables.sin));
 }
 
-/** Hidden where a row has fewer than n rows of its example before it; [T,1] or, with places, [B,1,1,T,1]. */
-function hideFirst(length: number, n: number, place?: Node): Node {
-  if (place !== undefined) {
-    const early = compare("lt", reshape(place, [place.shape[0], 1, 1, length, 1]), n);
-    return where(early, HIDDEN, 0);
-  }
-  return constant(Float32Array.from({ length }, (_, r) => r < n ? HIDDEN : 0), [length, 1]);
-}
-
-/** Hidden where a column lies before the row's own example: [B,1,1,T,T]. */
-function hideOthers(place: Node): Node {
-  const [b, t] = place.shape;
-  const count = constant(Float32Array.from({ length: t }, (_, i) => i), [t]);
-  const start = sub(count, place); // row at which the example begins, [B,T]
-  const other = compare("lt", reshape(count, [1, 1, t]), reshape(start, [b, t, 1])); // [B,T,T]
-  return reshape(where(other, HIDDEN, 0), [b, 1, 1, t, t]);
+/** Row at which the example of each row begins, [B,T]. */
+function startOf(place: Node): Node {
+  const t = place.shape[1], count = constant(Float32Array.from({ length: t }, (_, i) => i), [t]);
+  return sub(count, place);
 }
 
 /** `masked`: rows to come are hidden. `upstream`: they keep score 0, and the weight they take is lost. */
@@ -116,6 +94,21 @@ export interface Rows {
   place?: Node;
 }
 
+/** Rotated queries [B,H,T,K] over streams -> context [B T, H K]. */
+function attend(
+  q: Node,
+  streams: readonly Stream[],
+  { place, ...rule }: Pick<Rows, "place"> & Parameters<typeof streamAttention>[1],
+): Node {
+  const context = streamAttention({
+    q,
+    keys: streams.map(({ keys }) => keys),
+    values: streams.map(({ values }) => values),
+    ...(place && { start: startOf(place) }),
+  }, rule);
+  return reshape(context, [-1, context.shape[2]]);
+}
+
 /**
  * Attention of the newest stream's queries over all streams. With P streams, row r takes the key of row c
  * from stream P-1-(r-c) while that is at least 1, otherwise from stream 0; rows to come follow `attention`.
@@ -127,47 +120,9 @@ export function alignedAttention(
   streams: readonly Stream[],
   { config, batch, place, attention = "masked" }: Rows & { attention?: AttentionRule },
 ): Node {
-  const { heads: h, kvHeads, headSize: k } = config, g = h / kvHeads, t = q.shape[0] / batch;
-  const alpha = 1 / Math.sqrt(k), last = streams.length - 1;
-  const queries = turnedHeads(q, { config, batch }); // [B,H,T,K]
-  const grouped = [batch, kvHeads, g, t, k], joined = [batch, kvHeads, g * t, k];
-  const base = reshape(
-    matmul(reshape(queries, joined), streams[0].keys, { transB: true, alpha }),
-    [batch, kvHeads, g, t, t],
-  );
-  // Stream 0 serves the columns that lie at least `last` rows back.
-  const table = (value: (back: number) => number) =>
-    constant(Float32Array.from({ length: t * t }, (_, i) => value(Math.floor(i / t) - i % t)), [
-      t,
-      t,
-    ]);
-  const seen = table((back) => back >= last ? 1 : 0);
-  const hidden = table((back) =>
-    back >= last || (attention === "upstream" && back < 0) ? 0 : HIDDEN
-  );
-  let first = add(attention === "upstream" ? mul(base, seen) : base, hidden);
-  if (place !== undefined) first = add(first, hideOthers(place));
-  const scores = [first];
-  const row = (x: Node, back: number) => reshape(shiftDown(x, 2, back), [batch, kvHeads, 1, t, k]);
-  for (let back = 0; back < last; back++) {
-    const keys = row(streams[last - back].keys, back);
-    const dot = sum(mul(reshape(queries, grouped), keys), [-1], { keep: true }); // [B,Hk,G,T,1]
-    scores.push(add(mul(dot, alpha), hideFirst(t, back, place)));
-  }
-  const weights = softmax(concat(scores, -1)); // [B,Hk,G,T,T+P-1]
-  const share0 = sliceAxis(weights, -1, { end: t });
-  const onBase = reshape(attention === "upstream" ? mul(share0, seen) : share0, [
-    batch,
-    kvHeads,
-    g * t,
-    t,
-  ]);
-  let context = reshape(matmul(onBase, streams[0].values), grouped);
-  for (let back = 0; back < last; back++) {
-    const share = sliceAxis(weights, -1, { start: t + back, end: t + back + 1 });
-    context = add(context, mul(share, row(streams[last - back].values, back)));
-  }
-  return joinHeads(reshape(context, [batch, h, t, k]));
+  const last = streams.length - 1, backs = streams.slice(1).map((_, s) => last - 1 - s);
+  const future = attention === "upstream";
+  return attend(turnedHeads(q, { config, batch }), streams, { place, gap: last, backs, future });
 }
 
 /**
@@ -178,32 +133,9 @@ export function alignedAttention(
 export function rootedAttention(
   q: Node,
   passes: readonly Stream[],
-  { config, batch, place }: Rows,
+  { place }: Pick<Rows, "place">,
 ): Node {
-  const { heads: h, kvHeads, headSize: k } = config, g = h / kvHeads, t = q.shape[2];
-  const grouped = [batch, kvHeads, g, t, k], alpha = 1 / Math.sqrt(k);
-  const base = matmul(reshape(q, [batch, kvHeads, g * t, k]), passes[0].keys, {
-    transB: true,
-    alpha,
-  });
-  const causal = Float32Array.from(
-    { length: t * t },
-    (_, i) => i % t > Math.floor(i / t) ? HIDDEN : 0,
-  );
-  let first = add(reshape(base, [batch, kvHeads, g, t, t]), constant(causal, [t, t]));
-  if (place !== undefined) first = add(first, hideOthers(place));
-  const row = (x: Node) => reshape(x, [batch, kvHeads, 1, t, k]), later = passes.slice(1);
-  const own = later.map(({ keys }) =>
-    mul(sum(mul(reshape(q, grouped), row(keys)), [-1], { keep: true }), alpha)
-  );
-  const weights = softmax(concat([first, ...own], -1)); // [B,Hk,G,T,T+P-1]
-  const onBase = reshape(sliceAxis(weights, -1, { end: t }), [batch, kvHeads, g * t, t]);
-  let context = reshape(matmul(onBase, passes[0].values), grouped);
-  later.forEach(({ values }, i) => {
-    const share = sliceAxis(weights, -1, { start: t + i, end: t + i + 1 });
-    context = add(context, mul(share, row(values)));
-  });
-  return joinHeads(reshape(context, [batch, h, t, k]));
+  return attend(q, passes, { place, gap: 0, backs: passes.slice(1).map(() => 0) });
 }
 
 /** Which rows a pass still trains. */

@@ -23,7 +23,7 @@ import { crossEntropy, softmax } from "../graph/composites.ts";
 import type { Node } from "../graph/node.ts";
 import { type DraftParts, enterLayer, leaveLayer } from "../model/draft.ts";
 import { joinTaps } from "../model/eagle3.ts";
-import { linear } from "../model/llama.ts";
+import { linear, rowsByIds } from "../model/llama.ts";
 import {
   makeStream,
   rootedAttention,
@@ -34,7 +34,6 @@ import {
 } from "./align.ts";
 import {
   average,
-  embedded,
   packMetrics,
   type Pass,
   type PassInputs,
@@ -78,11 +77,11 @@ export function buildEagle3Passes(
   const streams: Stream[] = [], passes: Pass[] = [];
   let g = joinTaps(parts, reshape(noisy, [n, noisy.shape[2]]));
   for (let pass = 0; pass < recipe.passes; pass++) {
-    const e = embedded(embedding, shiftUpBy(ids, pass));
+    const e = rowsByIds(embedding, shiftUpBy(ids, pass));
     const { residual, q, k, v } = enterLayer(parts, e, g);
     streams.push(makeStream({ k, v }, { config, batch, from: pass }));
     const queries = turnedHeads(q, { config, batch, from: pass });
-    const context = rootedAttention(queries, streams, { config, batch, place });
+    const context = rootedAttention(queries, streams, { place });
     const { predict, regress } = leaveLayer(parts, residual, context);
 
     let inside: Node | undefined; // the row reached belongs to the root's own example

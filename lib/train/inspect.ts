@@ -51,7 +51,7 @@ export async function inspectAlignment(
   const passes = passesOf(inputParts(config), batchInputs(shape, { config }), recipe);
   const outputs = passes.flatMap(({ mask, hit }, p) => [[`mask.${p}`, mask], [`hit.${p}`, hit!]]);
   const made: Program = program(Object.fromEntries(outputs));
-  const shared = sharedHead(target, { backend });
+  const shared = sharedHead(target);
   const tensors: Params = {
     ids: backend.tensor(batch.ids, [1, length]),
     mask: backend.tensor(batch.mask, [1, length]),

@@ -10,7 +10,6 @@ import {
   concat,
   detach,
   div,
-  gather,
   input,
   mul,
   reduce,
@@ -27,7 +26,7 @@ import { crossEntropy, logSoftmax, smoothL1, softmax } from "../graph/composites
 import type { Node } from "../graph/node.ts";
 import type { DraftConfig } from "../model/config.ts";
 import { type DraftParts, enterLayer, featureWidth, leaveLayer } from "../model/draft.ts";
-import { linear } from "../model/llama.ts";
+import { linear, rowsByIds } from "../model/llama.ts";
 import type { PassMetrics } from "../report/events.ts";
 import {
   alignedAttention,
@@ -176,10 +175,6 @@ export function readMetrics(values: ArrayLike<number>): PassMetrics[] {
   });
 }
 
-/** Rows of the frozen embedding, in f32 however it is stored: ids [B,T] to [B T, D]. */
-export const embedded = (embedding: Node, ids: Node): Node =>
-  reshape(cast(gather(embedding, ids), "f32"), [-1, embedding.shape[1]]);
-
 /** What the target says about each row: its distribution, and its most likely tokens. */
 function targetRows(goal: Node, { recipe, head }: PassOptions) {
   const p = detach(softmax(linear(goal, head))), v = head.shape[0]; // [N,V]
@@ -202,7 +197,7 @@ export function buildPasses(
   const { config } = parts, { ids, noisy, features, place } = inputs;
   const { recipe, embedding, head, between } = options, { weights } = recipe;
   const [batch, t] = ids.shape, n = batch * t, d = config.width;
-  const e = embedded(embedding, ids);
+  const e = rowsByIds(embedding, ids);
   const goal = reshape(shiftUp(features, 1), [n, d]); // f_{t+1}
   const target = targetRows(goal, options), { topIds, pTop, wanted, withTopK } = target;
   const truth = reshape(shiftUp(ids, 1), [n, 1]); // x_{t+2}

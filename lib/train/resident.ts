@@ -78,7 +78,7 @@ export class Resident implements Disposable {
         this.#tensors[`${SUM}.${name}`] = backend.tensor(zeros, shape);
       }
     }
-    const shared = sharedHead(target, { backend });
+    const shared = sharedHead(target);
     this.#stored = frozenType(target);
     this.#frozen = {
       [EMBEDDING]: shared[EMBEDDING],

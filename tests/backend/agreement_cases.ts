@@ -16,6 +16,7 @@ import {
   smoothL1,
   softmax,
 } from "../../lib/graph/composites.ts";
+import { expertMix } from "../../lib/graph/expert_mix.ts";
 import type { CompareFn, DType, HostArray, Node, OpName, Shape } from "../../lib/graph/node.ts";
 import { sizeOf } from "../../lib/graph/node.ts";
 import * as ops from "../../lib/graph/ops.ts";
@@ -275,16 +276,17 @@ export const agreementCases: { [O in OpName]: Case[] } = {
     tolerance: { a: 1e-5, n: 4 * c },
   })),
   quantizedMatmul: [1, 7, 17].flatMap((r) =>
-    [[1, 1, 16], [15, 3, 32], [65, 2, 64], [16, 1, 128]].map(([outer, blocks, block]): Case => ({
-      inputs: [
-        f32(r, blocks * block),
-        u8(outer, blocks, block),
-        { ...f32(outer, blocks), positive: true },
-      ],
-      build: (x, packed, scales) => quantizedMatmul(x, packed, ops.div(scales, 128)),
-      // Natively activations may be rounded to 8 bits as well: half a step of 1.9 / 127 an element.
-      tolerance: { a: 0.015 * Math.sqrt(blocks * block), n: blocks * block },
-    }))
+    [[1, 1, 16, 8], [15, 3, 32, 8], [65, 2, 64, 8], [16, 1, 128, 8], [15, 3, 16, 4], [65, 2, 32, 4]]
+      .map(([outer, blocks, block, bits]): Case => ({
+        inputs: [
+          f32(r, blocks * block),
+          u8(outer, blocks, block * bits / 8),
+          { ...f32(outer, blocks), positive: true },
+        ],
+        build: (x, packed, scales) => quantizedMatmul(x, packed, ops.div(scales, 2 ** (bits - 1))),
+        // Natively activations may be rounded to 8 bits as well: half a step of 1.9 / 127 an element.
+        tolerance: { a: 0.015 * Math.sqrt(blocks * block), n: blocks * block },
+      }))
   ),
   halfMatmul: [true, false].flatMap((transB) =>
     // The last one is larger than what the CPU backend casts at a time: 59 rows of 60.
@@ -294,8 +296,16 @@ export const agreementCases: { [O in OpName]: Case[] } = {
       tolerance: { a: 1e-6 * Math.sqrt(transB ? k : n), n: transB ? k : n },
     }))
   ),
+  expertMix: [[1, 2, 1], [7, 5, 3], [66, 8, 2]].map(([n, count, chosen]): Case => ({
+    inputs: [f32(n, 24), f32(n, count), f32(count, 20, 24), f32(count, 24, 10)],
+    build: (x, scores, up, down) =>
+      expertMix({ x, scores, up: ops.mul(up, 0.2), down: ops.mul(down, 0.3) }, { chosen }),
+    tolerance: { a: 1e-5, n: 24 },
+  })),
   treeAttention: [],
   keepRows: [],
+  streamAttention: [],
+  streamAttentionGradient: [],
   argmaxRows: [
     ...over(argmaxRows),
     // Whole numbers below 5: the lowest of many equal ones.

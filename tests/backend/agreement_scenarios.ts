@@ -116,25 +116,32 @@ interface Attention {
   old?: boolean;
   /** Run the expansion instead of the node. */
   expanded?: boolean;
+  /** One bias for all sequences, or as many as there are. */
+  biases?: number;
 }
 
 function attention(
-  { t, capacity, k, heads, kvHeads, lengths, old = false, expanded = false }: Attention,
+  { t, capacity, k, heads, kvHeads, lengths, old = false, expanded = false, biases = 1 }: Attention,
 ): Scenario {
   const b = lengths.length, cache = [b, kvHeads, capacity, k], table = [128, k / 2];
   const shapes = {
     qkv: [b, t, (heads + 2 * kvHeads) * k],
     keys: cache,
     values: cache,
-    bias: [1, 1, t, capacity],
+    bias: [biases, 1, t, capacity],
   };
   // Depths and a tree mask: row i may see the cache and those of rows 0..i whose number divides its own.
-  const bias = new Float32Array(t * capacity), depths = integers([t], "depths", { below: t });
+  const bias = new Float32Array(biases * t * capacity),
+    depths = integers([t], "depths", { below: t });
   for (let i = 0; i < t; i++) {
     for (let c = 0; c < capacity; c++) {
       const row = c - lengths[0], hidden = row >= 0 && (row > i || (i + 1) % (row + 1) !== 0);
       bias[i * capacity + c] = hidden ? -1e9 : 0;
     }
+  }
+  // Those of other sequences hide their first rows.
+  for (let s = 1; s < biases; s++) {
+    for (let i = 0; i < t; i++) bias.fill(-1e9, (s * t + i) * capacity, (s * t + i) * capacity + s);
   }
   const angles = Float32Array.from({ length: 128 * k / 2 }, (_, i) => {
     return Math.floor(i / (k / 2)) * 100 ** -((i % (k / 2)) / k);
@@ -200,6 +207,14 @@ const attentionScenarios: Record<string, Scenario> = {
   "treeAttention: sequences of different lengths, one row": attention({
     ...{ ...one, t: 1 },
     ...{ lengths: [9, 0, 61, 64] },
+  }),
+  "treeAttention: a bias for each sequence": attention({
+    ...{ ...one, t: 1 },
+    ...{ lengths: [9, 17, 61], biases: 3 },
+  }),
+  "treeAttention: a bias for each sequence, rows": attention({
+    ...{ ...one, t: 3 },
+    ...{ lengths: [9, 17, 61], biases: 3 },
   }),
   "treeAttention: old keys wanted too": attention({ ...one, t: 3, lengths: [9], old: true }),
   "treeAttention expanded": attention({ ...one, t: 17, lengths: [7], expanded: true }),

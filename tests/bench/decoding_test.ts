@@ -10,7 +10,7 @@ Deno.test("target and draft forwards of every size run", async () => {
   const target = tinyTarget(backend, { positions: 600 });
   const draft = tinyDraft(tinyDraftConfig(target.config));
   const { config: { vocabulary } } = target;
-  const rounded = tinyTarget(backend, { positions: 600, eightBit: true });
+  const rounded = tinyTarget(backend, { positions: 600, bits: 8 });
   for (const [bits, timed] of [[32, target], [8, rounded]] as const) {
     const rows: number[] = [];
     for (const { name, run } of await targetForwards(timed, { backend })) {

@@ -23,11 +23,13 @@ import { TINY, tinyDraftConfig } from "../model/tiny.ts";
 const bytes = (tensors: Params) =>
   Object.values(tensors).reduce((n, tensor) => n + bytesOfValue(tensor), 0);
 
-Deno.test("planned bytes of weights and caches are those of the shipped target, in 32 and in 8 bits", async () => {
+Deno.test("planned bytes of weights and caches are those of the shipped target, in 32, 16, 8 and 4 bits", async () => {
   using backend = await openOnnxBackend();
-  for (const eightBit of [false, true]) {
-    const { config, weights } = await loadTarget("data/target", { backend, eightBit });
-    assert.equal(weightBytes(config, { bits: eightBit ? 8 : 32 }), bytes(weights));
+  for (const bits of [32, 8, 4] as const) {
+    const { config, weights } = await loadTarget("data/target", { backend, bits });
+    assert.equal(weightBytes(config, { bits }), bytes(weights));
+    const short = await loadTarget("data/target", { backend, bits, half: true });
+    assert.equal(weightBytes(config, { bits, half: true }), bytes(short.weights));
     using cache = newCache(backend, config, { capacity: 100, layers: config.layers });
     assert.equal(cacheBytes(config, 100), bytes(cache.tensors));
   }
@@ -74,9 +76,9 @@ Deno.test("needs grow with what is asked for, and the largest that fits is found
   for (const limit of [0, 1, 2, 37, 99, 100]) assert.equal(largest(100, (n) => n <= limit), limit);
 });
 
-Deno.test("a machine has rates, for weights in 32 and in 8 bits", async () => {
+Deno.test("a machine has rates, for weights in 32, 8 and 4 bits", async () => {
   using backend = await openOnnxBackend();
-  for (const bits of [32, 8] as const) {
+  for (const bits of [32, 8, 4] as const) {
     const { flopsPerSecond, bytesPerSecond } = await measureMachine(backend, {
       ...{ inner: 128, rows: 16, runs: 2, readBytes: 1e6, bits },
     });

@@ -6,6 +6,7 @@ import {
   helpText,
   type Option,
   parseOptions,
+  withPresets,
 } from "../../lib/cli/command.ts";
 import { DECODING_OPTIONS, openDecoding } from "../../lib/cli/decoding_options.ts";
 import { loadSuite } from "../../lib/data/suites.ts";
@@ -134,10 +135,10 @@ Deno.test("settings of decoding out of range are refused before anything is open
 });
 
 Deno.test("--target-bits opens the target as it says, and too large a tree is refused by its size", async () => {
-  for (const [bits, eightBit] of [["8", true], ["32", false]] as const) {
+  for (const bits of ["4", "8", "32"]) {
     const args = ["--method", "plain", "--target-bits", bits];
     using decoding = await openDecoding(parseOptions(DECODING_OPTIONS, args));
-    assert.equal(decoding.target.target.eightBit, eightBit);
+    assert.equal(decoding.target.target.bits, Number(bits));
   }
   using decoding = await openDecoding(parseOptions(DECODING_OPTIONS, ["--tree", "65/6/10"]));
   const { target, settings } = decoding, suite = await loadSuite("ours", { count: 1 });
@@ -175,4 +176,22 @@ Deno.test("the help names the task and every option with value, default and mean
   ]);
   const starts = lines.slice(2).map((l) => /^ +\S+( \S+)? {2,}/.exec(l)?.[0].length);
   assert.equal(new Set(starts).size, 1, "descriptions do not line up");
+});
+
+Deno.test("presets stand in place of defaults, never of what is given, be it the default's value", () => {
+  const declared = {
+    way: { type: "string", default: "own", describe: "" },
+    count: { type: "integer", default: 40, describe: "" },
+    size: { type: "number", default: 1, describe: "" },
+  } as const;
+  const valuesOf = (...args: string[]) => {
+    const options = parseOptions(declared, args);
+    const presets: Record<string, number> = options.way === "other" ? { count: 80, size: 2 } : {};
+    const { way, count, size } = withPresets(options, { presets, args });
+    return [way, count, size];
+  };
+  assert.deepEqual(valuesOf(), ["own", 40, 1]);
+  assert.deepEqual(valuesOf("--way", "other"), ["other", 80, 2]);
+  assert.deepEqual(valuesOf("--count", "40", "--way=other"), ["other", 40, 2]);
+  assert.deepEqual(valuesOf("--way", "other", "--size=1", "--count=3"), ["other", 3, 1]);
 });

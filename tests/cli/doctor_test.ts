@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { writeSafetensors } from "../../lib/io/safetensors.ts";
-import { readDraft } from "../../lib/model/load.ts";
+import { readDraft, writeDraft } from "../../lib/model/load.ts";
 import { FOREIGN, inTemporary, writeChanged } from "../model/foreign_drafts.ts";
+import { tinyDraft, tinyDraftConfig } from "../model/tiny.ts";
 import { runTask, TARGET } from "./tasks.ts";
 
 const doctor = (folder: string, ...args: string[]) => runTask(folder, { task: "doctor", args });
@@ -47,7 +48,7 @@ Deno.test("the shipped draft fits the shipped target, and is sound", async () =>
       "--json",
     );
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /fits the target +\S+target \([0-9a-f]{16}\)/);
+    assert.match(stderr, /fits the target +\S+target [0-9a-f]{16}\n/);
     const { findings, sound, draft } = JSON.parse(stdout);
     assert.deepEqual([findings, sound, draft.fusion], [[], true, "tgf"]);
   });
@@ -57,23 +58,60 @@ Deno.test("what is wrong is told first; conversion is refused with the reasons",
   await inTemporary(async (folder) => {
     await writeChanged(folder, "hass", {
       tensors: {
-        "layers.0.self_attn.q_proj.bias": { shape: [32], data: new Float32Array(32).fill(0.5) },
+        "layers.0.self_attn.o_proj.bias": { shape: [24], data: new Float32Array(24).fill(0.5) },
       },
     });
     const { code, stdout } = await doctor(folder, ".");
     assert.equal(code, 0);
     assert.match(
       stdout,
-      /fault +layers\.0\.self_attn\.q_proj\.bias +is superfluous: a bias of attention/,
+      /fault +layers\.0\.self_attn\.o_proj\.bias +is superfluous: a bias of attention's output/,
     );
-    assert.match(stdout, /it cannot be used as it is\nit cannot be converted: layers\.0/);
+    assert.match(stdout, /it cannot be used as it is, 1 doubt\nit cannot be converted: layers\.0/);
     const { code: refused, stderr } = await doctor(folder, ".", "--convert", "out");
     assert.equal(refused, 1);
     assert.match(
       stderr,
-      /error: Cannot convert model\.safetensors: layers\.0\.self_attn\.q_proj\.bias is superf/,
+      /error: Cannot convert model\.safetensors: layers\.0\.self_attn\.o_proj\.bias is superf/,
     );
     await assert.rejects(Deno.stat(join(folder, "out")), Deno.errors.NotFound);
+  });
+});
+
+Deno.test("a target in GGUF is told and converted; a header without layers is neither", async () => {
+  await inTemporary(async (folder) => {
+    const from = join(FOREIGN, "../gguf/llama-2.gguf");
+    const { code, stdout, stderr } = await doctor(folder, from, "--convert", "target", "--json");
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /put the original model's tokenizer\.json/);
+    const { kind, dtypes, converted } = JSON.parse(stdout);
+    assert.deepEqual([kind, dtypes.Q8_0.tensors, converted], ["target", 14, "target"]);
+    const again = await doctor(folder, "target", "--json");
+    assert.deepEqual(JSON.parse(again.stdout).findings, []);
+    const none = await doctor(folder, join(FOREIGN, "../gguf/angles-other.gguf"));
+    assert.match(none.stdout, /neither a known draft nor a target/);
+  });
+});
+
+Deno.test("a target to compare with may be a GGUF file, to which a converted draft is not tied", async () => {
+  await inTemporary(async (folder) => {
+    const config = { ...tinyDraftConfig(), vocabulary: 64, target: undefined };
+    await writeDraft(folder, tinyDraft(config));
+    const target = join(FOREIGN, "../gguf/llama-2.gguf");
+    const { code, stdout, stderr } = await doctor(
+      folder,
+      ...[".", "--target", target, "--convert", "out", "--json"],
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /fits the target +\S+llama-2\.gguf *\n/);
+    assert.match(stderr, /out: it is tied to no target, since no task reads \S+llama-2\.gguf/);
+    assert.ok(JSON.parse(stdout).sound);
+    assert.equal((await readDraft(join(folder, "out"))).config.target, undefined);
+    const none = join(FOREIGN, "../gguf/angles-other.gguf");
+    const refused = await doctor(folder, ".", "--target", none);
+    assert.match(refused.stderr, /^error: Cannot use .*angles-other\.gguf: /);
+    const empty = await doctor(folder, ".", "--target", "nowhere");
+    assert.match(empty.stderr, /^error: Cannot read nowhere: no such file or folder/);
   });
 });
 

@@ -124,7 +124,7 @@ Deno.test("rounds on the device with what needs the host are refused", async () 
       const [more, obstacle] of [
         [["--method", "lookup"], "--method lookup"],
         [["--tree", "static:eagle1"], "a tree that is not dynamic and of fixed size"],
-        [["--tree", "8/3/2", "--temperature", "1", "--top-p", "0.9"], "--top-p or"],
+        [["--tree", "8/3/2", "--temperature", "1", "--top-p", "0.9"], "--top-p without --top-k"],
       ] as const
     ) {
       await refuses(folder, {

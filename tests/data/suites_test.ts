@@ -2,7 +2,7 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { loadSuite } from "../../lib/data/suites.ts";
+import { askedIn, loadSuite } from "../../lib/data/suites.ts";
 
 const folder = await Deno.makeTempDir();
 const file = (name: string, text: string) => {
@@ -16,16 +16,19 @@ Deno.test("ours are the evaluation prompts", async () => {
   deepEqual(questions.map((q) => q.id.split("-")[0]), Array(6).fill("evaluation"));
 });
 
-Deno.test("a question file gives the first turn of each line, up to the count", async () => {
+Deno.test("a question file gives the turns of each line, up to the count", async () => {
   const row = (id: number) =>
     JSON.stringify({ question_id: id, category: "c", turns: [`q${id}`, "b"] });
   const path = file("some.jsonl", `${row(1)}\n\n${row(2)}\n${row(3)}\n`);
   const suite = await loadSuite(path, { count: 2 });
   equal(suite.name, "some");
   deepEqual(suite.questions, [
-    { id: "1", category: "c", text: "q1" },
-    { id: "2", category: "c", text: "q2" },
+    { id: "1", category: "c", text: "q1", later: ["b"] },
+    { id: "2", category: "c", text: "q2", later: ["b"] },
   ]);
+  deepEqual(suite.questions.map(askedIn), [["q1", "b"], ["q2", "b"]]);
+  const first = await loadSuite(path, { turns: 1 });
+  deepEqual(first.questions.map(askedIn), [["q1"], ["q2"], ["q3"]]);
 });
 
 Deno.test("a line that is not asked for is not read; lines may end as on Windows", async () => {
@@ -41,7 +44,10 @@ Deno.test("errors name file and line", async () => {
     loadSuite(join(folder, "no")),
     /Cannot read suite .*no: no such file, wanted "ours"/,
   );
-  await rejects(loadSuite(folder), /Cannot read suite .*: a folder, wanted "ours" or a file/);
+  await rejects(
+    loadSuite(folder),
+    /Cannot read suite .*: a folder, wanted "ours", mt_bench, .* or a file/,
+  );
   await rejects(
     loadSuite(file("empty", "\n")),
     /Cannot evaluate on .*empty: it holds no questions/,
@@ -54,4 +60,8 @@ Deno.test("errors name file and line", async () => {
   await rejects(loadSuite(file("null", "null")), /null:1: turns is undefined, wanted/);
   await rejects(loadSuite(file("no turns", '{"turns":[]}')), /no turns:1: turns is \[\], wanted/);
   await rejects(loadSuite(file("blank", '{"turns":[" "]}')), /blank:1: turns is \[" "\], wanted/);
+  await rejects(
+    loadSuite(file("later", '{"turns":["a",7]}')),
+    /later:1: turns is \["a",7\], wanted/,
+  );
 });

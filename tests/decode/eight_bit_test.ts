@@ -46,7 +46,7 @@ const furthest = (a: Float32Array, b: Float32Array) =>
 
 Deno.test("8 bits: texts part where the target hardly minds, logits are near f32's", async (t) => {
   using backend = await openOnnxBackend();
-  const loaded = await loadTarget(TARGET, { backend, eightBit: true });
+  const loaded = await loadTarget(TARGET, { backend, bits: 8 });
   const draft = await readDraft("data/draft", { target: loaded });
   using target = new TargetDecoder(loaded, { backend });
   using drafter = new TreeDrafter(draft, {

@@ -84,7 +84,7 @@ testOnWebGpu("layers on the CPU and on the device: the text of one of them", asy
     const draft = await readDraft("data/draft", { target: loaded });
     using target = new TargetDecoder(loaded, { backend });
     const growth = dynamicGrowth({ depth: 3, width: 2, budget: 6 });
-    using drafter = new TreeDrafter(draft, { backend, target: loaded, growth, eightBit: false });
+    using drafter = new TreeDrafter(draft, { backend, target: loaded, growth, bits: 32 });
     const prompt = Int32Array.of(4090, 100, 200, 300), maxTokens = 8;
     const plain = (await record(generate(target, prompt, { maxTokens }))).tokens;
     assert.deepEqual(

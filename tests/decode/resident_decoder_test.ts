@@ -36,7 +36,7 @@ function open(
   const loaded = tinyTarget(backend, { ...CONFIG, ...changes, seed: SEED });
   const config = tinyDraftConfig(loaded.config, other), draft = tinyDraft(config);
   const target = stack.use(new TargetDecoder(loaded, { backend, taps: config.taps }));
-  const settings = { backend, target: loaded, growth, eightBit: false };
+  const settings = { backend, target: loaded, growth, bits: 32 as const };
   const drafter = stack.use(new TreeDrafter(draft, settings));
   const resident = stack.use(new ResidentDecoder(target, { backend, drafter, sampling }));
   return { backend, target, drafter, resident, [Symbol.dispose]: () => stack.dispose() };
@@ -87,10 +87,11 @@ const SAMPLINGS: Sampling[] = [
   { temperature: 1, topK: 0, topP: 1 },
   { temperature: 0.6, topK: 0, topP: 1 },
   { temperature: 1.4, topK: 3, topP: 1 },
+  { temperature: 1, topK: 5, topP: 0.8 },
 ];
 for (const sampling of SAMPLINGS) {
-  const { temperature, topK } = sampling;
-  Deno.test(`sampled texts are those of plain decoding: temperature ${temperature}, top-k ${topK}`, async () => {
+  const { temperature, topK, topP } = sampling;
+  Deno.test(`sampled texts are those of plain decoding: ${temperature}, ${topK}, ${topP}`, async () => {
     using world = open({ sampling });
     const { target, resident } = world, texts = new Set<string>();
     for (let seed = 0; seed < 6; seed++) {
@@ -133,7 +134,10 @@ Deno.test("what a device cannot choose by is refused", () => {
   using world = open({});
   const { backend, target } = world;
   const refused = (sampling: Sampling) => new ResidentDecoder(target, { backend, sampling });
-  assert.throws(() => refused({ temperature: 1, topK: 0, topP: 0.9 }), /top-p 0.9 .* wanted 1/);
+  assert.throws(
+    () => refused({ temperature: 1, topK: 0, topP: 0.9 }),
+    /top-p 0.9, top-k 0 .* wanted/,
+  );
   assert.throws(
     () => refused({ temperature: 0, topK: 0, topP: 1, repetitionPenalty: 1.1 }),
     /repetition penalty 1.1/,

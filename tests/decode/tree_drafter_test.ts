@@ -14,6 +14,7 @@ import { TreeDrafter } from "../../lib/decode/tree_drafter.ts";
 import { random } from "../../lib/random.ts";
 import { logSoftmax, naiveDraft, times } from "../model/naive.ts";
 import { tinyDraft, tinyDraftConfig, tinyTarget } from "../model/tiny.ts";
+import type { Bits } from "../../lib/model/quantize.ts";
 
 const CONFIG = tinyDraftConfig();
 
@@ -107,7 +108,7 @@ for (const shape of SHAPES) {
   const { depth, width, budget } = shape;
   Deno.test(`a tree ${budget}/${depth}/${width} is the one a plain search finds`, async () => {
     using backend = await openOnnxBackend({ threads: 1 });
-    using drafter = drafterOf(backend, dynamicGrowth(shape), false);
+    using drafter = drafterOf(backend, dynamicGrowth(shape), 32);
     using drafting = drafter.begin(BEGINNING);
     const calls: Rows[] = [];
     // A prompt, three accepted rows, one accepted row.
@@ -124,7 +125,7 @@ for (const shape of SHAPES) {
 Deno.test("prompts longer than a chunk are read whole", async () => {
   using backend = await openOnnxBackend({ threads: 1 });
   const shape = { depth: 2, width: 2, budget: 4 };
-  using drafter = drafterOf(backend, dynamicGrowth(shape), false);
+  using drafter = drafterOf(backend, dynamicGrowth(shape), 32);
   for (const length of [64, 65, 80]) {
     using drafting = drafter.begin(BEGINNING);
     const rows = someRows(length, "long");
@@ -137,7 +138,7 @@ Deno.test("prompts longer than a chunk are read whole", async () => {
 Deno.test("several sequences at a time get the trees that each gets alone", async () => {
   using backend = await openOnnxBackend({ threads: 1 });
   const shape = { depth: 4, width: 3, budget: 12 }, lengths = [3, 70, 11];
-  using drafter = drafterOf(backend, dynamicGrowth(shape), false, 3);
+  using drafter = drafterOf(backend, dynamicGrowth(shape), 32, 3);
   const draftings = lengths.map(() => drafter.begin(BEGINNING));
   for (const call of ["prompt", "second"]) {
     const news = lengths.map((n) => someRows(call === "prompt" ? n : 1 + n % 4, `${call} ${n}`));
@@ -176,11 +177,11 @@ const BEGINNING = { first: 0, sampling: GREEDY };
 function drafterOf(
   backend: Backend,
   growth: Growth,
-  eightBit = true,
+  bits: Bits = 8,
   sequences = 1,
 ): TreeDrafter {
   const target = tinyTarget(backend);
-  return new TreeDrafter(tinyDraft(CONFIG), { backend, target, growth, eightBit, sequences });
+  return new TreeDrafter(tinyDraft(CONFIG), { backend, target, growth, bits, sequences });
 }
 
 Deno.test("what cannot be drafted is refused before anything runs", () => {

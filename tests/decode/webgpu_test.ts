@@ -22,7 +22,7 @@ async function decode(backend: Backend) {
   const draft = await readDraft("data/draft", { target: loaded });
   using target = new TargetDecoder(loaded, { backend });
   const growth = dynamicGrowth({ depth: 4, width: 2, budget: 8 });
-  using drafter = new TreeDrafter(draft, { backend, target: loaded, growth, eightBit: false });
+  using drafter = new TreeDrafter(draft, { backend, target: loaded, growth, bits: 32 });
   const [{ messages }] = takePrompts("evaluation", { count: 1 });
   const prompt = encodePrompt(tokenizer, messages), maxTokens = 20;
   const plain = await record(generate(target, prompt, { maxTokens }));

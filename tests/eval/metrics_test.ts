@@ -4,11 +4,13 @@ import {
   acceptanceByDepth,
   type Generation,
   isIdentical,
+  joinTurns,
   speedup,
   tau,
   tauUpstream,
   timeSplit,
   tokensPerSecond,
+  turnsOf,
 } from "../../lib/eval/metrics.ts";
 import { generation, plainGeneration, promptResult } from "./recordings.ts";
 
@@ -85,4 +87,19 @@ Deno.test("texts are identical only token for token and to the same end", () => 
   assert.ok(!isIdentical(promptResult(says([1, 2]), says([1, 3]))));
   assert.ok(!isIdentical(promptResult(says([1, 2]), says([1, 2, 3]))));
   assert.ok(!isIdentical(promptResult(says([1, 2, 3]), says([1, 2]))));
+});
+
+Deno.test("a conversation counts as its turns would, one by one", () => {
+  const both = joinTurns([A, B]);
+  assert.deepEqual(joinTurns([A]), A);
+  assert.deepEqual(turnsOf(both), [A, B]);
+  assert.deepEqual(turnsOf(A), [A]);
+  assert.deepEqual([both.tokens, both.prefillMs], [[...A.tokens, ...B.tokens], 150]);
+  for (const count of [tau, tauUpstream, acceptanceByDepth, tokensPerSecond, timeSplit]) {
+    assert.deepEqual(count([both]), count([A, B]), count.name);
+    assert.deepEqual(count([B, both]), count([B, A, B]), count.name);
+  }
+  const plain = [10, 4].map((n) => plainGeneration(n, { prefillMs: 80, roundMs: 120 }));
+  const turns = [A, B].map((speculative, i) => promptResult(plain[i], speculative));
+  assert.deepEqual(speedup([promptResult(joinTurns(plain), both)]), speedup(turns));
 });

@@ -90,7 +90,7 @@ Deno.test("a subject changes with each of its parts", () => {
   Object.values(trained.parameters)[0][0] += 1;
   const others = [
     { ...one, target: { identity: "u" } },
-    { ...one, target: { identity: "t", eightBit: true } },
+    { ...one, target: { identity: "t", bits: 8 } },
     { ...one, draft: trained },
     { ...one, prompts: [{ ids: Int32Array.of(1) }, { ids: Int32Array.of(2, 3) }] },
     { ...one, settings: { maxTokens: 4 } },

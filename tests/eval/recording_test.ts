@@ -59,7 +59,7 @@ Deno.test("at each token stands what the draft says there, with the target's fea
   const { backend, target, draft, prompts: [, { ids: prompt }] } = tiny;
   const recording = await tiny.record([dynamicGrowth({ depth: 1, width: 3, budget: 4 })], 8);
   const { text, trees } = recording.prompts[1];
-  const options = { backend, target: target.target, branching: 3, treeRows: 0, eightBit: false };
+  const options = { backend, target: target.target, branching: 3, treeRows: 0, bits: 32 as const };
   using decoder = new DraftDecoder(draft, options);
   for (const [at, tree] of trees.entries()) {
     using cache = target.newCache();

@@ -41,7 +41,7 @@ async function withTiny(
   const loaded = tinyTarget(backend);
   using target = new TargetDecoder(loaded, { backend });
   const growth = dynamicGrowth({ depth: 2, width: 2, budget: 4 });
-  const settings = { backend, target: loaded, growth, eightBit: false };
+  const settings = { backend, target: loaded, growth, bits: 32 as const };
   using drafter = new TreeDrafter(tinyDraft(tinyDraftConfig()), settings);
   await use((suite, changes) =>
     evaluate(target, suite, { tokenizer: TOKENIZER, drafter, maxTokens: 9, ...changes })
@@ -132,7 +132,7 @@ Deno.test("nothing is compiled once the first result is being made", async () =>
   const loaded = tinyTarget(backend);
   using target = new TargetDecoder(loaded, { backend: counting });
   const growth = dynamicGrowth({ depth: 2, width: 2, budget: 6 });
-  const settings = { backend: counting, target: loaded, growth, eightBit: false };
+  const settings = { backend: counting, target: loaded, growth, bits: 32 as const };
   using drafter = new TreeDrafter(tinyDraft(), settings);
   // Prompts of 5 to 70 tokens need several sizes, one of them two chunks.
   const questions = [5, 9, 30, 70].map((n) => ({ id: `${n}`, category: "", text: "a".repeat(n) }));

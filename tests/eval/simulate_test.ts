@@ -19,7 +19,7 @@ async function decoded(
   { backend, target, draft, prompts }: TinyPair,
   { growth, maxTokens = 24 }: { growth: Growth; maxTokens?: number },
 ) {
-  const options = { backend, target: target.target, growth, eightBit: false };
+  const options = { backend, target: target.target, growth, bits: 32 as const };
   using drafter = new TreeDrafter(draft, options);
   const all = [];
   for (const { ids } of prompts) {

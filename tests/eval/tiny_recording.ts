@@ -41,7 +41,7 @@ export async function tinyPair(
     prompts,
     async record(growths, maxTokens = 24) {
       // In 8 bits the answers depend, in their last digits, on how many rows are forwarded at once.
-      const options = { draft, backend, growths, maxTokens, eightBit: false };
+      const options = { draft, backend, growths, maxTokens, bits: 32 as const };
       return {
         branching: Math.max(...growths.map((g) => g.branching)),
         depth: Math.max(...growths.map((g) => g.depth)),

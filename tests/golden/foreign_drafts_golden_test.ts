@@ -13,6 +13,7 @@ import { program } from "../../lib/graph/program.ts";
 import { openSafetensors } from "../../lib/io/safetensors.ts";
 import { examine, type Finding, openChecked } from "../../lib/model/checkup.ts";
 import { checkValues } from "../../lib/model/checkup_values.ts";
+import type { DraftConfig } from "../../lib/model/config.ts";
 import { convertDraft } from "../../lib/model/convert_draft.ts";
 import { draftShapes, featureWidth } from "../../lib/model/draft.ts";
 import { DRAFT_FORMATS, foreignName, type FormatName } from "../../lib/model/draft_formats.ts";
@@ -37,13 +38,17 @@ const FOLDERS: Record<string, FormatName> = {
   "speculators-eagle": "speculatorsEagle",
   "speculators-eagle3": "speculatorsEagle3",
   "speculators-normed": "speculatorsEagle3",
+  "eagle-biased": "eagle",
+  "fspad-biased": "fspad",
+  "griffin-biased": "griffin",
+  "speculators-eagle-biased": "speculatorsEagle",
 };
 
 /** Converts a golden's folder into `out`. */
 async function converted(name: string, out: string): Promise<FormatName | undefined> {
   const opened = await openChecked(join(ROOM, name));
   using source = opened.source;
-  const checkup = await examine(opened, { layers: LAYERS });
+  const checkup = examine(opened, { layers: LAYERS });
   const findings: Finding[] = [...checkup.findings];
   for (const event of checkValues(source, checkup)) findings.push(...event.findings);
   assert.deepEqual(findings.filter((f) => f.level !== "note"), [], name);
@@ -117,16 +122,38 @@ for (const [name, format] of Object.entries(FOLDERS)) {
   });
 }
 
-Deno.test("the goldens tell designs apart: a residual that is not normalised is seen", async () => {
-  const folder = await Deno.makeTempDir(), out = join(folder, "draft");
+/** A part of a design, and the golden that has it. */
+const PARTS: [name: string, what: string, part: Partial<DraftConfig>][] = [
+  ["speculators-normed", "a residual that is not normalised is seen", { normedResidual: true }],
+  ...Object.keys(FOLDERS).filter((name) => name.endsWith("-biased")).map((
+    name,
+  ): typeof PARTS[number] => [name, "biases left out are seen", { qkvBias: true }]),
+];
+
+for (const [name, what, part] of PARTS) {
+  Deno.test(`${name}: the golden tells designs apart: ${what}`, async () => {
+    const folder = await Deno.makeTempDir(), out = join(folder, "draft");
+    try {
+      await converted(name, out);
+      const draft = await readDraft(out), [[key, value]] = Object.entries(part);
+      assert.equal(draft.config[key as keyof DraftConfig], value);
+      const plain = { ...draft, config: { ...draft.config, [key]: undefined } };
+      using backend = referenceBackend();
+      const { found, wanted } = await logitsOf(plain, { name, backend });
+      assert.ok(relative(found, wanted) > 0.01, `${relative(found, wanted)}`);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
+
+Deno.test("a published draft of GRIFFIN with biases loads as it is, and is what the doctor makes of it", async () => {
+  const folder = await Deno.makeTempDir(), out = join(folder, "draft"), name = "griffin-biased";
   try {
-    await converted("speculators-normed", out);
-    const draft = await readDraft(out);
-    assert.equal(draft.config.normedResidual, true);
-    const plain = { ...draft, config: { ...draft.config, normedResidual: undefined } };
-    const name = "speculators-normed";
-    const { found, wanted } = await logitsOf(plain, { name, backend: referenceBackend() });
-    assert.ok(relative(found, wanted) > 0.01);
+    await converted(name, out);
+    const draft = await readDraft(join(ROOM, name));
+    assert.equal(draft.config.qkvBias, true);
+    assert.deepEqual(draft.parameters, (await readDraft(out)).parameters);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

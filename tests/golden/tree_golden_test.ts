@@ -39,7 +39,7 @@ async function checkTrees(match: RegExpMatchArray, backend: Backend): Promise<vo
   using set = openGolden(file);
   const shape = fromAuthorsFlags({ depth, topK, totalTokens });
   const growth = dynamicGrowth(shape);
-  using drafter = new TreeDrafter(draft, { backend, target, growth, eightBit: false });
+  using drafter = new TreeDrafter(draft, { backend, target, growth, bits: 32 });
   using drafting = drafter.begin({ first: 0, sampling: GREEDY });
   let accepted = 0;
   for (const call of ["call1", "call2"]) {

@@ -1,9 +1,16 @@
 /** Chosen elements of rows by hand: ties, zeros, the ends of a row, and how often each is drawn. */
 import assert from "node:assert/strict";
-import { argmaxRows, expand, sampleRows } from "../../lib/graph/composites.ts";
+import { draw, processLogits } from "../../lib/decode/sample.ts";
+import {
+  argmaxRows,
+  expand,
+  processRows,
+  type RowSampling,
+  sampleRows,
+} from "../../lib/graph/composites.ts";
 import type { Node } from "../../lib/graph/node.ts";
 import * as ops from "../../lib/graph/ops.ts";
-import { evaluator, valueOf } from "./evaluate.ts";
+import { evaluator, valueOf, values } from "./evaluate.ts";
 
 const rows = (...numbers: number[][]) =>
   ops.constant(Float32Array.from(numbers.flat()), [numbers.length, numbers[0].length]);
@@ -50,6 +57,30 @@ Deno.test("sampleRows of a vocabulary needs triangles of its root only", () => {
   assert.ok(Math.max(...sizes) < 2 * 128256, `${sizes}`);
 });
 
+Deno.test("processRows and sampleRows draw what the host draws by the same numbers", async () => {
+  const n = 40, v = 33, logits = values([n, v], "logits", { size: 6 }), u = ops.input("u", [n]);
+  const settings: RowSampling[] = [
+    { temperature: 1 },
+    { temperature: 0.5, topK: 7 },
+    { temperature: 2, topK: 12, topP: 0.7 },
+    { temperature: 1, topK: 100, topP: 0.3 },
+    { temperature: 1.5, topK: 1, topP: 0.9 },
+  ];
+  for (const setting of settings) {
+    const x = ops.input("x", [n, v]), p = processRows(x, setting);
+    const run = await evaluator({ i: sampleRows(p, u), p });
+    const uniforms = Float64Array.from({ length: n }, (_, i) => ((i * 37) % n + 0.3) / n);
+    const found = await run({ x: logits, u: uniforms });
+    for (let r = 0; r < n; r++) {
+      const wanted = new Float64Array(v);
+      processLogits(logits.subarray(r * v, (r + 1) * v), { topK: 0, topP: 1, ...setting }, wanted);
+      const own = found.p.subarray(r * v, (r + 1) * v), total = own.reduce((a, b) => a + b);
+      own.forEach((value, i) => assert.ok(Math.abs(value / total - wanted[i]) < 1e-12, `${i}`));
+      assert.equal(found.i[r], draw(wanted, uniforms[r]), JSON.stringify(setting));
+    }
+  }
+});
+
 Deno.test("rows to choose from: what does not fit is refused", () => {
   const f32 = (...shape: number[]) => ops.input("x", shape);
   assert.throws(() => argmaxRows(f32(3)), {
@@ -58,6 +89,15 @@ Deno.test("rows to choose from: what does not fit is refused", () => {
   assert.throws(() => argmaxRows(ops.input("x", [2, 3], "i32")), /rows of i32 \[2,3\]: wanted f32/);
   assert.throws(() => sampleRows(f32(2, 3), f32(3)), {
     message: "Cannot draw from rows of f32 [2,3] by f32 [3]: wanted f32 [N,V] and f32 [N]",
+  });
+  assert.throws(() => processRows(f32(2, 3), { temperature: 0 }), {
+    message:
+      "Cannot process rows at temperature 0, top-k 0, top-p 1: wanted a temperature above 0, " +
+      "a whole k, and p above 0 and at most 1",
+  });
+  assert.throws(() => processRows(f32(2, 3), { temperature: 1, topP: 0.9 }), {
+    message:
+      "Cannot process rows of 3 with top-p 0.9 alone: wanted top-k too, whose tokens are all that is sorted",
   });
   assert.throws(() => sampleRows(f32(1, 2 ** 24 + 1), f32(1)), /Cannot draw from rows/);
 });

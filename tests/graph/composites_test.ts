@@ -88,6 +88,14 @@ Deno.test("quantizedMatmul: bytes less 128, times the scale of their block", asy
   ]);
 });
 
+Deno.test("quantizedMatmul: halves of bytes less 8, the low one first", async () => {
+  const x = ops.constant(Float32Array.of(1, 10, 100, 1000), [1, 4]);
+  const packed = ops.constant(Uint8Array.of(0x98, 0x7a), [1, 2, 1]);
+  const scales = ops.constant(Float32Array.of(1, 2), [1, 2]);
+  // 8 - 8 = 0, 9 - 8 = 1; then (10 - 8) 2 = 4, (7 - 8) 2 = -2.
+  await assertValues(quantizedMatmul(x, packed, scales), [10 + 400 - 2000]);
+});
+
 const shape = [3],
   state = {
     parameter: ops.input("parameter", shape),

@@ -1,7 +1,8 @@
 /** Operations and bytes of a program, against hand counts. */
 import assert from "node:assert/strict";
 import { bytesOfValue, countFlops } from "../../lib/graph/count.ts";
-import { quantizedMatmul } from "../../lib/graph/composites.ts";
+import { quantizedMatmul, streamAttention } from "../../lib/graph/composites.ts";
+import { pullback } from "../../lib/graph/gradients.ts";
 import { input, matmul, neg } from "../../lib/graph/ops.ts";
 import { program } from "../../lib/graph/program.ts";
 import { targetProgram } from "../../lib/model/llama.ts";
@@ -17,6 +18,16 @@ Deno.test("products count twice their sizes, whatever is transposed; other ops n
   assert.equal(countFlops(program({ y })), 2 * 4 * 32 * 9);
   assert.equal(bytesOfValue(packed), 9 * 32);
   assert.equal(bytesOfValue(scales), 4 * 18);
+});
+
+Deno.test("attention over streams counts stream 0, and its gradient twice as much", () => {
+  const rows = [2, 4, 5, 8], few = [2, 2, 5, 8], q = input("q", rows);
+  const keys = [input("k0", few), input("k1", few)], values = [input("v0", few), input("v1", few)];
+  const y = streamAttention({ q, keys, values }, { gap: 1, backs: [0] });
+  const [dq] = pullback([y], [input("dy", y.shape)], { wrt: [q] });
+  const forward = 2 * 2 * (2 * 4 * 5 * 5 * 8);
+  assert.equal(countFlops(program({ y })), forward);
+  assert.equal(countFlops(program({ dq: dq! })), 3 * forward);
 });
 
 Deno.test("a target's row is two operations a weight, and attention over its capacity", () => {

@@ -21,7 +21,9 @@ import {
   softmax,
   treeAttention,
 } from "../../lib/graph/composites.ts";
+import { expertMix } from "../../lib/graph/expert_mix.ts";
 import { gradients } from "../../lib/graph/gradients.ts";
+import { keepRows } from "../../lib/graph/keep_rows.ts";
 import {
   type BinaryFn,
   isOp,
@@ -163,8 +165,11 @@ const cases: { [O in OpName]: Cases } = {
   ],
   treeAttention: "refused",
   keepRows: "refused",
+  streamAttention: "own test",
+  streamAttentionGradient: "own test",
   argmaxRows: [one([3, 5], argmaxRows)],
   sampleRows: [{ shapes: [[3, 5], [3]], build: sampleRows, positive: true }],
+  expertMix: "refused",
   adamw: "refused",
 };
 
@@ -250,6 +255,13 @@ Deno.test("ops without a gradient refuse one by name", () => {
       second: x,
       schedule: ops.input("schedule", [3]),
     }, attrs).parameter,
+    expertMix: expertMix({
+      ...{ x, scores: ops.input("scores", [2, 3]) },
+      ...{ up: ops.input("up", [3, 6, 4]), down: ops.input("down", [3, 4, 3]) },
+    }, { chosen: 2 }),
+    keepRows: keepRows(x, {
+      ...{ from: ops.fill(0, [1], "i32"), offsets: ops.fill(1, [1], "i32") },
+    }),
     treeAttention: attend(ops.reshape(ops.concat([x, x, x], 1), [1, 2, 12])),
   };
   const refused = Object.keys(cases).filter((op) => cases[op as OpName] === "refused");

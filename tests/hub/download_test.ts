@@ -153,11 +153,13 @@ Deno.test("download: the token follows no redirect to another host, a range does
   await using elsewhere = openMockHub(FILES);
   await withHub(FILES, async ({ hub, settings, cache }) => {
     hub.faults = { elsewhere: elsewhere.endpoint };
+    elsewhere.faults = { answer: { status: 403, times: 1 } }; // an address that has grown old
     await Deno.writeFile(join(cache, "blob.incomplete"), FILES[NAME].bytes.subarray(0, 1000));
     const secret = { ...settings, token: "hf_secret" };
     assert.deepEqual((await download({ settings: secret, cache })).bytes, FILES[NAME].bytes);
     assert.match(hub.log[0], / bytes=1000- Bearer hf_secret$/);
-    assert.match(elsewhere.log[0], / bytes=1000- null$/);
+    assert.equal(elsewhere.log.length, 2);
+    for (const line of elsewhere.log) assert.match(line, / bytes=1000- null$/);
   });
 });
 

@@ -98,7 +98,8 @@ function send(
       headers: { ...headers, "content-length": `${bytes.length}` },
     });
   }
-  const from = Number(range[1]), to = range[2] === "" ? whole.length - 1 : Number(range[2]);
+  const from = Number(range[1]), last = whole.length - 1;
+  const to = range[2] === "" ? last : Math.min(last, Number(range[2]));
   if (from >= whole.length) return new Response(null, { status: 416 });
   return new Response(bodyOf(bytes.slice(from, to + 1), hub), {
     status: 206,

@@ -59,6 +59,16 @@ Deno.test("request: 429 and 5xx are asked for again, then told with how often", 
   assert.equal(await refuses("org/tiny", { fault, error: /answered 500, 3 times/ }), 3);
 });
 
+Deno.test("request: an answer that is no JSON, of a portal for one, is told", async () => {
+  await withHub(someFiles(), async ({ hub, settings }) => {
+    for (const at of [/revision/, /tree/]) {
+      hub.faults = { answer: { status: 200, times: 1, at } };
+      const told = /Cannot download org\/tiny: http\S+ did not answer in JSON/;
+      await assert.rejects(modelFolder("org/tiny", { settings }), told);
+    }
+  });
+});
+
 Deno.test("request: waits as long as the server asks, and tells when that is too long", async () => {
   await withHub(someFiles(), async ({ hub, settings }) => {
     const asking = { model: { id: "org/tiny", revision: "main" }, settings };

@@ -40,13 +40,33 @@ Deno.test("missing, superfluous and misshaped tensors are named with what was wa
   );
 });
 
+Deno.test("a head's last matrix that is missing or misshaped is wanted as its design has it", async () => {
+  const down = "layers.0.mlp.down_proj.weight";
+  assert.deepEqual(await toldOf("griffin", { without: [down] }), [
+    `fault ${down} is missing, wanted [48,20]`,
+  ]);
+  assert.deepEqual(await toldOf("hass", { tensors: { [down]: zeros(7, 20) } }), [
+    `fault ${down} is [7,20], config.json wants [24,20]`,
+  ]);
+});
+
 Deno.test("what changes the computation is told by what it is", async () => {
   const of = (name: string, tensor: string, ...shape: number[]) =>
     toldOf(name, { tensors: { [tensor]: zeros(...shape) } });
-  assert.match(
-    (await of("hass", "layers.0.self_attn.q_proj.bias", 32)).join(),
-    /a bias of attention$/,
-  );
+  for (
+    const [name, tensor, size, told] of [
+      ["hass", "layers.0.self_attn.o_proj.bias", 24, /a bias of attention's output$/],
+      [
+        "griffin-biased",
+        "layers.0.self_attn.o_proj.bias",
+        24,
+        /o_proj\.bias .* attention's output$/,
+      ],
+      ["hass", "layers.0.mlp.down_proj.bias", 24, /mlp\.down_proj\.bias .*: a bias of the MLP$/],
+      ["griffin", "fc.mlp.up_proj.bias", 20, /fc\.mlp\.up_proj\.bias .*: a bias of the MLP$/],
+      ["eagle3", "midlayer.self_attn.q_proj.bias", 32, /a bias of attention, of which EAGLE-3 has/],
+    ] as const
+  ) assert.match((await of(name, tensor, size)).join(), told);
   assert.match(
     (await of("specforge", "midlayer.self_attn.k_norm.weight", 8)).join(),
     /a norm of queries/,
@@ -66,6 +86,36 @@ Deno.test("what changes the computation is told by what it is", async () => {
   );
 });
 
+Deno.test("biases of queries, keys and values are the tensors' to tell, all three of them", async () => {
+  const bias = (name: string) => `layers.0.self_attn.${name}_proj.bias`;
+  const silent = await checkupOf(join(FOREIGN, "eagle-biased"));
+  assert.equal(silent.checkup.draft?.qkvBias, true);
+  assert.deepEqual(
+    silent.findings.map(({ level, what }) => [level, what]),
+    [[
+      "note",
+      "config.json says nothing of the biases of queries, keys and values that are there: " +
+      "converted, it says qkv_bias true, and they are added",
+    ]],
+  );
+  assert.deepEqual((await checkupOf(join(FOREIGN, "griffin-biased"))).findings, []);
+  assert.match(
+    (await toldOf("fspad-biased", { config: { qkv_bias: false } })).join(),
+    /^doubt config\.json says qkv_bias false of the biases .* and they are added$/,
+  );
+  assert.deepEqual(await toldOf("eagle-biased", { without: [bias("k")] }), [
+    `fault ${bias("k")} is missing, wanted [16]`,
+  ]);
+  assert.deepEqual(await toldOf("hass", { config: { qkv_bias: true } }), [
+    `fault ${bias("q")} is missing, wanted [32]`,
+    `fault ${bias("k")} is missing, wanted [16]`,
+    `fault ${bias("v")} is missing, wanted [16]`,
+  ]);
+  assert.deepEqual(await toldOf("griffin-biased", { tensors: { [bias("v")]: zeros(32) } }), [
+    `fault ${bias("v")} is [32], config.json wants [16]`,
+  ]);
+});
+
 Deno.test("tensors that are known and not needed are notes", async () => {
   const tensors = { "rotary_emb.inv_freq": zeros(4), "lm_head.weight": zeros(40, 24) };
   assert.deepEqual(await toldOf("hass", { tensors }), []);
@@ -80,7 +130,8 @@ Deno.test("integers where floats are wanted are refused by name", async () => {
   const data = new Int32Array(20 * 24),
     tensors = { "layers.0.mlp.up_proj.weight": { shape: [20, 24], data } };
   assert.deepEqual(await toldOf("hass", { tensors }), [
-    "fault layers.0.mlp.up_proj.weight holds I32, wanted one of F64, F32, F16, BF16",
+    "fault layers.0.mlp.up_proj.weight holds I32, wanted one of F64, F32, F16, BF16, Q4_0, " +
+    "Q8_0, Q4_K, Q6_K",
   ]);
 });
 
@@ -93,6 +144,12 @@ Deno.test("settings that our graph does not know are faults", async () => {
   );
   assert.match(await told("specforge", { norm_output: true }), /what is fed back is normalised/);
   assert.match(await told("speculators-eagle", { layernorms: true }), /layernorms is true/);
+  const wide = { target_hidden_size: 48 };
+  assert.match(
+    await told("eagle3", wide),
+    /target_hidden_size is 48, hidden_size 24: a draft here is as wide/,
+  );
+  assert.match(await told("speculators-eagle3", wide), /target_hidden_size is 48, hidden_size 24/);
   assert.match(
     await told("hass", { hidden_size: undefined }),
     /hidden_size is undefined, wanted a positive/,
@@ -149,5 +206,5 @@ Deno.test("examine does not need values: a source of names and shapes is enough"
     has: (name: string) => source.has(name),
     info: (name: string) => source.info(name),
   };
-  assert.equal((await examine({ ...opened, source: bare })).format, "eagle");
+  assert.equal((examine({ ...opened, source: bare })).format, "eagle");
 });

@@ -56,7 +56,7 @@ function order(line: string): number {
 Deno.test("events tell how far the work is, a tensor each", async () => {
   const opened = await openChecked(join(FOREIGN, "hass"));
   using source = opened.source;
-  const events = [...checkValues(source, await examine(opened))];
+  const events = [...checkValues(source, examine(opened))];
   assert.deepEqual(events.map(({ done, total }) => `${done}/${total}`).slice(-2), [
     "10/11",
     "11/11",

@@ -97,8 +97,17 @@ Deno.test("a family's traits, scaled angles and a window are read", async () => 
   });
   assert.deepEqual([config.qkvBias, config.outBias, config.mlpBias], [true, true, undefined]);
   const mistral = { ...LLAMA, architectures: ["MistralForCausalLM"], sliding_window: 256 };
-  const { family, positions } = await read(mistral);
-  assert.deepEqual([family, positions], ["mistral", 256]);
+  const { family, positions, window } = await read(mistral);
+  assert.deepEqual([family, positions], ["mistral", 512]);
+  assert.deepEqual(window, { size: 256, layers: [0, 1, 2] });
+});
+
+Deno.test("positions end where angles would follow the length of a forward", async () => {
+  const long = { short_factor: Array(8).fill(1), long_factor: Array(8).fill(2) };
+  const rope_scaling = { type: "longrope", ...long, original_max_position_embeddings: 256 };
+  assert.equal((await read({ ...LLAMA, rope_scaling })).positions, 256);
+  const dynamic = { type: "dynamic", factor: 2 };
+  assert.equal((await read({ ...LLAMA, rope_scaling: dynamic })).positions, 512);
 });
 
 Deno.test("scaled angles survive being written and read as a draft's", async () => {
@@ -132,8 +141,8 @@ const REFUSED: [name: string, changes: unknown, message: RegExp][] = [
   ],
   [
     "rotary positions scaled in a way that is not known",
-    { rope_scaling: { rope_type: "yarn", factor: 8 } },
-    /rope scaling is yarn, wanted default, linear or llama3/,
+    { rope_scaling: { rope_type: "mrope", factor: 8 } },
+    /rope scaling is mrope, wanted default, linear, llama3/,
   ],
   [
     "rotary positions scaled in a way that is not given",

@@ -21,7 +21,7 @@ async function convert(
   await writeChanged(from, name, changes);
   const opened = await openChecked(from);
   using source = opened.source;
-  const checkup = await examine(opened, { layers });
+  const checkup = examine(opened, { layers });
   await convertDraft(out, { source, checkup, findings: checkup.findings, target });
   return out;
 }
@@ -31,7 +31,7 @@ Deno.test("all reasons are named, and nothing is written", async () => {
     const changes = { config: { norm_output: true }, without: ["norm.weight"] };
     await assert.rejects(
       convert(folder, { name: "eagle3", changes }),
-      /norm_output is true: .*; norm\.weight is missing, wanted \[24\]; config\.json does not say which layers.*wanted --target FOLDER/,
+      /norm_output is true: .*; norm\.weight is missing, wanted \[24\]; config\.json does not say which layers.*wanted --target/,
     );
     await assert.rejects(Deno.stat(join(folder, "out")), Deno.errors.NotFound);
   });
@@ -40,8 +40,10 @@ Deno.test("all reasons are named, and nothing is written", async () => {
 Deno.test("what is no draft is told", async () => {
   const opened = await openChecked(join(FOREIGN, "../families/llama-2"));
   using source = opened.source;
-  const checkup = await examine(opened);
-  assert.deepEqual(obstacles(checkup, []), ["it is a target, not a draft, wanted a draft"]);
+  const checkup = examine(opened);
+  assert.deepEqual(obstacles(checkup, []), [
+    "it is a target, not a draft, wanted a draft, or a target in a GGUF file",
+  ]);
   await assert.rejects(
     convertDraft(join(FOREIGN, "new"), { source, checkup, findings: [] }),
     /Cannot convert .*: it is a target/,
@@ -72,9 +74,16 @@ Deno.test("a draft of ours comes back as it was", async () => {
     const first = await convert(folder, { name: "speculators-normed" });
     const opened = await openChecked(first);
     using source = opened.source;
-    const checkup = await examine(opened), again = join(folder, "again");
+    const checkup = examine(opened), again = join(folder, "again");
     assert.equal(checkup.format, "own");
     await convertDraft(again, { source, checkup, findings: checkup.findings });
     assert.deepEqual(await readDraft(again), await readDraft(first));
   });
+});
+
+Deno.test("a foreign draft that is loaded as it is points to the doctor", async () => {
+  await assert.rejects(
+    readDraft(join(FOREIGN, "hass")),
+    /it has no tensor fc\.fc\.weight; deno task doctor .*hass tells what it is/,
+  );
 });

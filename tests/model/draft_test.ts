@@ -14,6 +14,7 @@ import { random } from "../../lib/random.ts";
 import { assertClose } from "../tolerance.ts";
 import { logSoftmax, naiveDraft, times } from "./naive.ts";
 import { tinyDraft, tinyDraftConfig, tinyTarget } from "./tiny.ts";
+import type { Bits } from "../../lib/model/quantize.ts";
 
 const LLAMA: DraftConfig = {
   width: 4096,
@@ -56,20 +57,20 @@ const IDS = [5, 17, 5, 0, 23, 11, 8], CAPACITY = 16, WIDTH = 4;
 /** Outputs of the Program, the text read in chunks of the given sizes. */
 async function draftRows(
   config: DraftConfig,
-  { backend, sizes, features, eightBit = false }: {
+  { backend, sizes, features, bits = 32 }: {
     backend: Backend;
     sizes: number[];
     features: Float32Array;
-    eightBit?: boolean;
+    bits?: Bits;
   },
 ) {
-  const weights = placeDraft(tinyDraft(config), { backend, target: tinyTarget(backend), eightBit });
+  const weights = placeDraft(tinyDraft(config), { backend, target: tinyTarget(backend), bits });
   using cache = newCache(backend, config, { capacity: CAPACITY, layers: 1 });
   const tokens: number[] = [], logProbabilities: number[] = [], regress: number[] = [];
   for (const rows of sizes) {
     const at = cache.length, d = config.width;
     using run = await backend.compile(
-      draftProgram(config, { rows, capacity: CAPACITY, width: WIDTH, eightBit }),
+      draftProgram(config, { rows, capacity: CAPACITY, width: WIDTH, stored: weights }),
       { weights },
     );
     using placed = new Rows(backend, rows, CAPACITY);
@@ -149,7 +150,7 @@ Deno.test("8-bit matrices move what is drafted by no more than their rounding", 
   using backend = await openOnnxBackend({ threads: 1 });
   const config = tinyDraftConfig(), features = someFeatures(config.width);
   const exact = expected(config, features), sizes = [7];
-  const found = await draftRows(config, { backend, sizes, features, eightBit: true });
+  const found = await draftRows(config, { backend, sizes, features, bits: 8 });
   const apart = (a: number[], b: number[]) =>
     Math.hypot(...a.map((x, i) => x - b[i])) / Math.hypot(...b);
   // Half a step of 1/127 of its block's largest for each weight; ONNX Runtime rounds activations as well.
@@ -158,7 +159,7 @@ Deno.test("8-bit matrices move what is drafted by no more than their rounding", 
     backend: reference,
     sizes,
     features,
-    eightBit: true,
+    bits: 8,
   });
   const errors = [weightsOnly, found].map((rows) => apart(rows.regress, exact.regress));
   assert.ok(errors[0] > 1e-4 && errors[0] < 0.01, `weights: ${errors[0]}`);

@@ -75,7 +75,7 @@ Deno.test("greedy text is plain decoding's, whatever the draft vocabulary", asyn
     const growth = dynamicGrowth({ depth: 3, width: 3, budget: 9 });
     const config = { ...CONFIG, draftVocabulary }, prompt = Int32Array.of(3, 1, 4, 1, 5);
     using decoder = new TargetDecoder(target, { backend, taps: config.taps });
-    const settings = { backend, target, growth, eightBit: false };
+    const settings = { backend, target, growth, bits: 32 as const };
     using drafter = new TreeDrafter(tinyDraft(config), settings);
     const plain = await record(generate(decoder, prompt, { maxTokens: 30 }));
     const fast = await record(speculate(decoder, prompt, { drafter, maxTokens: 30 }));

@@ -55,7 +55,7 @@ export async function checkupOf(
 ): Promise<{ checkup: Checkup; findings: Finding[] }> {
   const opened = await openChecked(path);
   using source = opened.source;
-  const checkup = await examine(opened, { layers }), findings = [...checkup.findings];
+  const checkup = examine(opened, { layers }), findings = [...checkup.findings];
   if (values) {
     for (const event of checkValues(source, checkup)) {
       findings.push(...event.findings);

@@ -90,7 +90,12 @@ export function naiveTarget(
       const ends = [heads, heads + kvHeads, heads + 2 * kvHeads].map((n) => n * headSize);
       keys.push(turn(qkv.slice(ends[0], ends[1])));
       values.push(qkv.slice(ends[1], ends[2]));
-      const context = attend(turn(qkv.slice(0, ends[0])), { keys, values, headSize });
+      // A window counts positions, the row's own among them.
+      const { size, layers } = config.window ?? { size: Infinity, layers: [] };
+      const from = layers.includes(l) ? Math.max(0, position + 1 - size) : 0;
+      const context = attend(turn(qkv.slice(0, ends[0])), {
+        ...{ keys: keys.slice(from), values: values.slice(from), headSize },
+      });
       const a = plus(x, times(w("self_attn.o_proj"), context));
       const both = times(
         w("mlp.gate_up_proj"),

@@ -5,7 +5,8 @@ import { openCheckpoint } from "../../lib/io/checkpoint.ts";
 import { fromBrain, toBrain } from "../../lib/io/float16.ts";
 import type { TensorToWrite } from "../../lib/io/safetensors.ts";
 import { examine, type Finding, openChecked } from "../../lib/model/checkup.ts";
-import { readTargetConfig } from "../../lib/model/config.ts";
+import { targetConfigOf } from "../../lib/model/config.ts";
+import { openGgufTarget } from "../../lib/model/gguf_target.ts";
 import { compareSizes, compareValues } from "../../lib/model/target_fit.ts";
 import { type Changes, FOREIGN, inTemporary, told, writeChanged } from "./foreign_drafts.ts";
 
@@ -40,15 +41,21 @@ const SIZED: Record<string, TensorToWrite> = {
 const SIZES = { hidden_size: 32, intermediate_size: 48, vocab_size: 64 };
 
 /** What comparing a changed draft with the target tells. */
-async function findings(name: string, { config, tensors }: Changes): Promise<Finding[]> {
+async function findings(
+  name: string,
+  { config, tensors }: Changes,
+  { path = TARGET, identity = "me" }: { path?: string; identity?: string | null } = {},
+): Promise<Finding[]> {
   const found: Finding[] = [];
   await inTemporary(async (folder) => {
     await writeChanged(folder, name, { config: { ...SIZES, ...config }, tensors });
-    const target = await readTargetConfig(TARGET), opened = await openChecked(folder);
+    const opened = await openChecked(folder), other = await openChecked(path);
     using source = opened.source;
-    using file = openCheckpoint(TARGET);
-    const checkup = await examine(opened, { layers: target.layers });
-    found.push(...compareSizes(checkup, { config: target, identity: "me", folder: "llama" }));
+    using file = other.source;
+    const target = targetConfigOf(other.json!, path);
+    const checkup = examine(opened, { layers: target.layers });
+    const known = identity === null ? {} : { identity };
+    found.push(...compareSizes(checkup, { config: target, ...known, folder: "llama" }));
     const events = compareValues({ source, checkup }, { file, config: target });
     for (const event of events) found.push(...event.findings);
   });
@@ -145,4 +152,34 @@ Deno.test("EAGLE-3's LM head is told when it is the target's at its tokens", asy
       line.includes("lm_head")
     ),
   );
+});
+
+Deno.test("a target in a GGUF file: what it holds as floats is compared, what it holds rounded is not", async () => {
+  const gguf = (name: string) => ({ path: join(FOREIGN, `../gguf/${name}.gguf`), identity: null });
+  const griffin = { fusion: "linear", head: "single", target: "other" }, config = { griffin };
+  const rounded = await findings("hass", { config, tensors: SIZED }, gguf("llama-2"));
+  assert.deepEqual(told(rounded), []);
+  const notes = rounded.map(({ tensor = "", what }) => `${tensor} ${what}`.trim());
+  assert.deepEqual(notes.filter((note) => !/Both may be right/.test(note)), [
+    "it was trained for target other: whether that is llama is not known, a folder made of it by " +
+    "--convert would tell",
+    "embed_tokens.weight was not compared: the target holds its model.embed_tokens.weight rounded, in Q8_0",
+    "whether 4 of its tensors are still copies of the target's was not asked: the target holds those rounded",
+  ]);
+  const whole = openGgufTarget(gguf("qwen2").path);
+  using source = whole.source;
+  const taken = (name: string): TensorToWrite => {
+    return { shape: source.info(name).shape, data: source.readFloat32(name) };
+  };
+  const copied = {
+    ...SIZED,
+    "embed_tokens.weight": taken("model.embed_tokens.weight"),
+    "layers.0.mlp.up_proj.weight": taken("model.layers.1.mlp.up_proj.weight"),
+  };
+  const found = await findings("hass", { tensors: copied }, gguf("qwen2"));
+  assert.deepEqual(told(found), [
+    "doubt layers.0.mlp.up_proj.weight has the values of the target's " +
+    "model.layers.1.mlp.up_proj.weight: as if not trained",
+  ]);
+  assert.ok(found.some(({ what }) => what === "is the target's model.embed_tokens.weight"));
 });

@@ -7,9 +7,10 @@ import { sizeOf } from "../../lib/graph/node.ts";
 import type { DraftConfig, TargetConfig } from "../../lib/model/config.ts";
 import { targetShapes } from "../../lib/model/llama.ts";
 import { type Draft, placeTarget, type Target } from "../../lib/model/load.ts";
-import type { ReadWeight } from "../../lib/model/read_weights.ts";
 import { random } from "../../lib/random.ts";
 import { initialDraft } from "../../lib/train/initial.ts";
+import type { Bits } from "../../lib/model/quantize.ts";
+import type { ReadWeight } from "../../lib/model/read_weights.ts";
 
 /** Two layers, grouped key heads. */
 export const TINY: TargetConfig = {
@@ -47,18 +48,18 @@ export const reader = (values: Record<string, Float32Array>): ReadWeight => (nam
   return into.subarray(0, values[name].length);
 };
 
-/** A random target on a backend, in 8 bits if asked. */
+/** A random target on a backend, in fewer bits if asked. */
 export function tinyTarget(
   backend: Backend,
-  { seed = 1, eightBit = false, large = false, ...changes }: Partial<TargetConfig> & {
+  { seed = 1, bits = 32, large = false, ...changes }: Partial<TargetConfig> & {
     seed?: number;
-    eightBit?: boolean;
+    bits?: Bits;
     large?: boolean;
   } = {},
 ): Target {
   const config = { ...TINY, ...changes }, values = tinyWeights(config, seed);
-  const weights = placeTarget(config, reader(values), { backend, eightBit, large });
-  return { folder: "tiny", config, weights, eightBit, identity: `tiny-${seed}` };
+  const weights = placeTarget(config, reader(values), { backend, bits, large });
+  return { folder: "tiny", config, weights, bits, identity: `tiny-${seed}` };
 }
 
 /** A draft that fits a tiny target. */

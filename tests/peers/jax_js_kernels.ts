@@ -27,6 +27,12 @@ interface Request {
   times: number;
 }
 
+/** Heads second, as ours; theirs come third. */
+const attend = ({ q, k, v }: Any) => {
+  const turn = (x: Any) => np.transpose(x, [0, 2, 1, 3]);
+  return nn.dotProductAttention(turn(q), turn(k), turn(v), { isCausal: true });
+};
+
 const CALLS: Record<string, (x: Any, r: Request) => Any> = {
   matmul: ({ a, b }, { transA, transB }) =>
     np.matmul(transA ? a.transpose() : a, transB ? b.transpose() : b),
@@ -35,6 +41,8 @@ const CALLS: Record<string, (x: Any, r: Request) => Any> = {
   rmsNorm: ({ x, w }) =>
     x.ref.div(np.sqrt(np.mean(np.square(x), -1, { keepdims: true }).add(1e-5))).mul(w),
   gated: ({ a, b }) => nn.silu(a).mul(b),
+  attention: (x) => attend(x),
+  attentionGradient: (x) => jax.grad((given: Any) => np.sum(attend(given)))(x),
   sumRows: ({ x }) => np.sum(x, 0),
   argmax: ({ x }) => np.argmax(x, -1),
   adamw: ({ p, g, m, v, s: _ }) => {
@@ -66,7 +74,7 @@ function open(request: Request): void {
     for (let done = 0; done < times; done += TOGETHER) {
       const made = Array.from({ length: Math.min(TOGETHER, times - done) }, () => jitted(refs()));
       await jax.blockUntilReady(made);
-      for (const old of made.flat()) old.dispose();
+      for (const old of jax.tree.leaves(made)) old.dispose();
     }
   });
 }

@@ -66,7 +66,7 @@ Deno.test("templates that cannot serve are refused by name", () => {
   );
   throws(
     () => encodePrompt({ ...tokenizer, chatTemplate: undefined }, messages),
-    /data\/target has no chat_template/,
+    /data\/target has no chat_template in tokenizer_config\.json, wanted one there or in chat_t/,
   );
 });
 

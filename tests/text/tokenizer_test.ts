@@ -71,6 +71,12 @@ Deno.test("special tokens and templates are found in each of their forms", async
   equal((await changed((_, config) => delete config.chat_template)).chatTemplate, undefined);
 });
 
+Deno.test("a template in a file of its own goes before the configuration's", async () => {
+  const { folder } = await changed((_, config) => config.chat_template = "of the configuration");
+  writeFileSync(join(folder, "chat_template.jinja"), "of the file");
+  equal((await loadTokenizer(folder)).chatTemplate, "of the file");
+});
+
 Deno.test("a tokenizer that cannot be used is named", async () => {
   const broken = changed((json: Record<string, unknown>) => delete json.model);
   await rejects(broken, /Cannot use .*tokenizer.json: /);

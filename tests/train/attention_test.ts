@@ -169,7 +169,7 @@ for (const passes of [1, 2, 3, 4]) {
       const place = packed ? input("place", [BATCH, LENGTH]) : undefined;
       const q = turnedHeads(input("q", WIDE), { ...rows, from: passes - 1 });
       const streams = streamsOf(passes, (s) => s);
-      const run = await evaluator({ context: rootedAttention(q, streams, { ...rows, place }) });
+      const run = await evaluator({ context: rootedAttention(q, streams, { place }) });
       const { context } = await run(given);
       const wanted = range(0, N).flatMap((row) =>
         rootedRow(given, row, { passes, from: packed ? STARTS[row] : 0 })

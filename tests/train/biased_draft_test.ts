@@ -18,6 +18,7 @@ import { train, type TrainOptions } from "../../lib/train/train.ts";
 import { testOnWebGpu } from "../adapter.ts";
 import { TINY, tinyDraft, tinyTarget } from "../model/tiny.ts";
 import { sameBits, withRun } from "./tiny_run.ts";
+import type { Bits } from "../../lib/model/quantize.ts";
 
 const TARGET = { ...TINY, qkvBias: true };
 const CONFIG: DraftConfig = {
@@ -56,11 +57,11 @@ Deno.test("biases are trained, and a run that was left goes on with them to the 
   }));
 
 /** Rounds of drafted text, which is the plain one. */
-async function decode(backend: Backend, draft: Draft, { eightBit = false } = {}) {
+async function decode(backend: Backend, draft: Draft, { bits = 32 }: { bits?: Bits } = {}) {
   const loaded = tinyTarget(backend, TARGET);
   const growth = dynamicGrowth({ depth: 2, width: 2, budget: 4 });
   using target = new TargetDecoder(loaded, { backend });
-  using drafter = new TreeDrafter(draft, { backend, target: loaded, growth, eightBit });
+  using drafter = new TreeDrafter(draft, { backend, target: loaded, growth, bits });
   const prompt = Int32Array.of(3, 4, 5, 6), maxTokens = 8, trace: number[][] = [];
   const plain = await record(generate(target, prompt, { maxTokens }));
   const { tokens, rounds } = await record(speculate(target, prompt, { drafter, maxTokens }));
@@ -72,7 +73,7 @@ async function decode(backend: Backend, draft: Draft, { eightBit = false } = {})
 Deno.test("drafting with biases leaves the text as it is, in 8 bits too", async () => {
   using backend = await openOnnxBackend({ threads: 1 });
   const draft = tinyDraft(CONFIG);
-  for (const eightBit of [false, true]) await decode(backend, draft, { eightBit });
+  for (const bits of [32, 8] as const) await decode(backend, draft, { bits });
 });
 
 testOnWebGpu("a device drafts with biases as the CPU does", async (backend) => {

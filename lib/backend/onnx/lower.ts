@@ -184,7 +184,7 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
     e.one("MatMulNBits", xs, {
       K: { int: n.inputs[0].shape[1] },
       N: { int: n.shape[1] },
-      bits: { int: 8 },
+      bits: { int: n.attrs.bits },
       block_size: { int: n.attrs.block },
       // 4 = int8 activations, the quick path; the products sum in i32, exact for a block.
       accuracy_level: { int: 4 },
@@ -214,6 +214,17 @@ const natives: { [O in CompositeName]?: CompositeRule<O> } = {
       results: 3,
     });
   },
+  // The chosen experts alone, the rows of each together. Gate and up in turn is what it calls interleaved.
+  expertMix: (n, [x, scores, up, down], e) => [
+    e.one("MoE", [x, scores, up, "", down], {
+      k: { int: n.attrs.chosen },
+      activation_type: { string: "swiglu" },
+      activation_alpha: { float: 1 },
+      activation_beta: { float: 0 },
+      swiglu_fusion: { int: 1 },
+      normalize_routing_weights: { int: 1 },
+    }, MICROSOFT),
+  ],
 };
 
 /** Composites whose native operator is ONNX Runtime's own: its names, some of them in the standard's domain. */
@@ -223,6 +234,7 @@ const OWN_OPERATORS: ReadonlySet<CompositeName> = new Set<CompositeName>([
   "rope",
   "quantizedMatmul",
   "treeAttention",
+  "expertMix",
 ]);
 
 /**
@@ -238,6 +250,17 @@ function fits(n: Node): boolean {
   if (n.op !== "treeAttention") return true;
   const [batch, rows] = n.inputs[0].shape, [, , capacity, headSize] = n.inputs[1].shape;
   return headSize % 16 === 0 && (batch === 1 || rows === 1) && rows < capacity;
+}
+
+/** Takes out operators that no result needs: of a composite's results not all are always asked for. */
+function dropUnused(nodes: OnnxNode[], results: readonly string[]): void {
+  const needed = new Set(results);
+  const kept = nodes.toReversed().filter(({ inputs, outputs }) => {
+    if (!outputs.some((name) => needed.has(name))) return false;
+    inputs.forEach((name) => needed.add(name));
+    return true;
+  });
+  nodes.splice(0, nodes.length, ...kept.reverse());
 }
 
 /** A lowered program: the model, and the order in which a run takes its values. */
@@ -277,6 +300,13 @@ export function lower(
     return expand(n).map((x) => lowerNode(x)[0]);
   };
   for (const n of program.order) lowerNode(n);
+  dropUnused(
+    e.nodes,
+    [
+      ...Object.values(program.outputs),
+      ...Object.values(program.updates),
+    ].flatMap((n) => results.get(n)!),
+  );
 
   const outputs: OnnxValueInfo[] = [];
   const finish = (prefix: string, nodes: Readonly<Record<string, Node>>) => {

@@ -3,7 +3,7 @@
  * states, parameters and results stay on the device until they are read. Lowering is in `lower.ts`, order and
  * memory in `plan.ts`.
  */
-import { dtypeOf, type HostArray, type Shape } from "../../graph/node.ts";
+import { dtypeOf, type HostArray, type OpName, type Shape, showShape } from "../../graph/node.ts";
 import type { Program } from "../../graph/program.ts";
 import { type Backend, checkInputs, type Executable, type Params } from "../backend.ts";
 import { openDevice } from "./device.ts";
@@ -76,7 +76,11 @@ async function checked<T>(memory: DeviceMemory, make: () => T): Promise<T> {
 
 async function compile(
   program: Program,
-  { memory, weights }: { memory: DeviceMemory; weights: Params },
+  { memory, weights, expanded }: {
+    memory: DeviceMemory;
+    weights: Params;
+    expanded?: ReadonlySet<OpName>;
+  },
 ): Promise<Executable> {
   const { device } = memory;
   const bound = Object.fromEntries(Object.entries(weights).filter(([n]) => program.inputs[n]));
@@ -87,11 +91,18 @@ async function compile(
 
   using resources = new DisposableStack();
   const { lowered, operations, aliases, buffers, outputs } = await checked(memory, () => {
-    const lowered = lower(program, { bindings: device.limits.maxStorageBuffersPerShaderStage });
+    const bindings = device.limits.maxStorageBuffersPerShaderStage;
+    const lowered = lower(program, { bindings, bytes: memory.largest, expanded });
     const { places, blocks, ...order } = plan(lowered);
     const buffers = new Map<Slot, GPUBuffer>();
+    /** A slot's own tensor: never in parts. */
+    const own = (slot: Slot) => {
+      const buffer = memory.buffer(bytesOf(slot), `${slot.label} ${showShape(slot.shape)}`);
+      buffers.set(slot, buffer);
+      return resources.use(new DeviceTensor(memory, slot.shape, slot.dtype, { buffer }));
+    };
     for (const [slot, data] of lowered.constants) {
-      buffers.set(slot, resources.use(placed(memory, data, slot.shape)).buffer);
+      own(slot).write(data);
     }
     const pool = blocks.map((bytes) =>
       resources.adopt(memory.buffer(bytes, "a temporary"), (buffer) => memory.free(buffer))
@@ -99,10 +110,7 @@ async function compile(
     for (const [slot, place] of places) buffers.set(slot, pool[place]);
     const outputs: Params = {};
     for (const [name, slot] of Object.entries(lowered.outputs)) {
-      if (!buffers.has(slot)) {
-        const made = resources.use(new DeviceTensor(memory, slot.shape, slot.dtype));
-        buffers.set(slot, made.buffer);
-      }
+      if (!buffers.has(slot)) own(slot);
       const { shape, dtype } = program.outputs[name];
       outputs[name] = new DeviceTensor(memory, shape, dtype, { buffer: buffers.get(slot) });
     }
@@ -116,10 +124,10 @@ async function compile(
     memory.check("run");
     memory.flushReads();
     const given = new Map<Slot, GPUBuffer>();
-    for (const [name, slot] of lowered.inputs) {
+    for (const [name, slots] of lowered.inputs) {
       const tensor = deviceTensor(name, bound[name] ?? inputs[name], memory);
       if (tensor.host !== undefined) tensor.write(tensor.host);
-      given.set(slot, tensor.buffer);
+      slots.forEach((slot, i) => given.set(slot, tensor.buffers[i]));
     }
     const bufferOf = (slot: Slot) => given.get(aliases.get(slot) ?? slot) ?? buffers.get(slot)!;
     const encoder = device.createCommandEncoder();
@@ -149,11 +157,19 @@ async function compile(
 }
 
 /**
- * Opens the GPU backend on an implementation of WebGPU, by default the runtime's own.
+ * Opens the GPU backend on an implementation of WebGPU, by default the runtime's own. Composites named in `expanded`
+ * run as their expansions though they have a page: to compare. Tensors of more bytes than a binding of the adapter
+ * (or `bindingLimit`, to try it with small ones) lie in several buffers; see `parts.ts`.
  * @throws when there is no adapter.
  */
-export async function openWebGpuBackend({ gpu }: { gpu?: GPU } = {}): Promise<WebGpuBackend> {
-  const opened = await openDevice({ gpu }), memory = new DeviceMemory(opened);
+export async function openWebGpuBackend(
+  { gpu, expanded, bindingLimit }: {
+    gpu?: GPU;
+    expanded?: ReadonlySet<OpName>;
+    bindingLimit?: number;
+  } = {},
+): Promise<WebGpuBackend> {
+  const opened = await openDevice({ gpu }), memory = new DeviceMemory(opened, { bindingLimit });
   return {
     name: "webgpu",
     hostVisible: false,
@@ -164,7 +180,7 @@ export async function openWebGpuBackend({ gpu }: { gpu?: GPU } = {}): Promise<We
     },
     tensor: (data, shape) => placed(memory, data, shape),
     shared: (data, shape) => placed(memory, data, shape, data),
-    compile: (program, { weights = {} } = {}) => compile(program, { memory, weights }),
+    compile: (program, { weights = {} } = {}) => compile(program, { memory, weights, expanded }),
     [Symbol.dispose]: () => opened.device.destroy(),
   };
 }

@@ -3,13 +3,7 @@
  * have a kernel of their own. A row decides which operands become memory first and declares the functions that the
  * kernel's page asks for. Every other composite runs as its expansion. Next on the walk: `plan.ts`.
  */
-import {
-  type CompositeName,
-  type Node,
-  type OpAttrs,
-  type PrimitiveName,
-  sizeOf,
-} from "../../graph/node.ts";
+import { isOp, type Node, type OpAttrs, type Shape, sizeOf } from "../../graph/node.ts";
 import { reduceKernel } from "../../../kernels/fold.ts";
 import {
   adamwKernel,
@@ -21,14 +15,19 @@ import {
   argmaxKernel,
   crossEntropyKernel,
   rmsNormKernel,
+  ropeKernel,
   sampleKernel,
   scatterAddKernel,
   softmaxKernel,
   topKKernel,
 } from "../../../kernels/rows.ts";
-import type { Lowering } from "./lower.ts";
+import { ELEMENTWISE_COMPOSITES } from "./elementwise.ts";
+import type { Lowering, LowerLimits } from "./lower.ts";
+import { claimsPacked, launchPacked } from "./packed_product.ts";
 import { launchProduct } from "./product.ts";
-import { type Bindings, type Expression, functionOf, type Slot } from "./writer.ts";
+import { attendStreams, attendStreamsBack, claimsStreams } from "./streams.ts";
+import { movement } from "./movement.ts";
+import { type Bindings, type Expression, functionOf, type Slot, Writer } from "./writer.ts";
 
 type Launch<O extends keyof OpAttrs> = (
   node: Node<O>,
@@ -54,6 +53,33 @@ const rowFunction = (name: string, x: Expression, bindings: Bindings) => {
 
 const flatFunction = (name: string, x: Expression, bindings: Bindings) =>
   functionOf(name, x, { parameters: ["i"], bindings, index: () => "i" });
+
+/** Four values of row r from place i on: a vector of memory where they lie so, otherwise one by one. */
+function fourFunction(
+  name: string,
+  x: Expression,
+  { lead, bindings }: { lead: Shape; bindings: Bindings },
+): string {
+  const w = new Writer(bindings), index = (i: string) => [...w.split("r", lead), i];
+  const { view } = x;
+  const vectors = view !== undefined && view.slot.dtype === "f32" && view.strides.at(-1) === 1 &&
+    [...view.strides.slice(0, -1), view.offset, sizeOf(view.slot.shape)].every((n) => n % 4 === 0);
+  const value = vectors
+    ? `${bindings.name(view.slot, { vectors: true })}[(${
+      index("i").reduce((sum, i, d) => w.plus(sum, w.times(i, view.strides[d])), `${view.offset}u`)
+    }) / 4u]`
+    : `vec4f(${[0, 1, 2, 3].map((j) => x.at(w, index(w.plus("i", j)))).join(", ")})`;
+  return [
+    `fn ${name}(r: u32, i: u32) -> vec4f {`,
+    ...w.lines.map((line) => `  ${line}`),
+    `  return ${value};`,
+    "}",
+  ].join("\n");
+}
+
+/** A value repeated to a shape. */
+const repeated = (x: Expression, shape: Shape): Expression =>
+  movement.broadcast({ shape, dtype: x.dtype } as Node<"broadcast">, [x]);
 
 const rowsOf = (x: Expression) => {
   const length = x.shape[x.shape.length - 1] ?? 1;
@@ -134,9 +160,9 @@ function attend(n: Node<"treeAttention">, inputs: readonly Expression[], l: Lowe
   l.launch(treeAttentionKernel(sizes), (bindings) => [
     ...shared(bindings),
     functionOf("bias_at", bias, {
-      parameters: ["t", "c"],
+      parameters: ["b", "t", "c"],
       bindings,
-      index: () => ["0u", "0u", "t", "c"],
+      index: () => [bias.shape[0] === 1 ? "0u" : "b", "0u", "t", "c"],
     }),
     ...[["key_at", keys], ["value_at", values]].map(([name, slot]) =>
       `fn ${name}(i: u32) -> vec4f { return ${bindings.name(slot as Slot, { vectors: true })}[i]; }`
@@ -169,11 +195,13 @@ function keep(
 type Launched = "matmul" | "reduce" | "scatterAdd" | "topK";
 type Native =
   | ("softmax" | "logSoftmax" | "rmsNorm" | "crossEntropy" | "treeAttention" | "keepRows" | "adamw")
-  | ("argmaxRows" | "sampleRows");
+  | ("rope" | "quantizedMatmul" | "argmaxRows" | "sampleRows")
+  | ("streamAttention" | "streamAttentionGradient");
 
 /** Kernels by op. */
 export const launches: { [O in Launched | Native]: Launch<O> } = {
   matmul: (n, inputs, l) => launchProduct(n, inputs, { l }),
+  quantizedMatmul: (n, inputs, l) => launchPacked(n, inputs, { l }),
   reduce: fold,
   scatterAdd: (n, [ids, values], l) => {
     const count = sizeOf(ids.shape), width = sizeOf(n.shape.slice(1));
@@ -209,6 +237,21 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
     ]);
     return [out];
   },
+  rope: (n, [given, cos, sin], l) => {
+    // Each element is read once, whatever it takes to compute it.
+    const [x, ...tables] = l.fitting([given, cos, sin], "rope"), lead = n.shape.slice(0, -1);
+    const out: Slot = { shape: n.shape, dtype: "f32", label: "rope" };
+    l.launch(ropeKernel(rowsOf(x)), (bindings) => [
+      fourFunction("x_four", x, { lead, bindings }),
+      ...tables.map((table, i) =>
+        fourFunction(["cos_four", "sin_four"][i], repeated(table, [...lead, x.shape.at(-1)! / 2]), {
+          ...{ lead, bindings },
+        })
+      ),
+      `fn put(p: u32, v: vec4f) { ${bindings.name(out, { writes: true, vectors: true })}[p] = v; }`,
+    ]);
+    return [out];
+  },
   crossEntropy: (n, inputs, l) => {
     const [x, p] = inputs.map((input) => l.settled(input, { cost: 3, label: "crossEntropy" }));
     const out: Slot = { shape: n.shape, dtype: "f32", label: "crossEntropy" };
@@ -241,6 +284,8 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
   },
   treeAttention: attend,
   keepRows: keep,
+  streamAttention: attendStreams,
+  streamAttentionGradient: attendStreamsBack,
   adamw: (n, [parameter, gradient, first, second, schedule], l) => {
     const states = [parameter, first, second].map((x, i) => l.state(x, "pmv"[i]));
     const [g] = l.fitting([gradient], "gradient");
@@ -260,10 +305,23 @@ export const launches: { [O in Launched | Native]: Launch<O> } = {
   },
 };
 
-/** Is there a kernel for this composite? Heads of odd sizes are attended to by the expansion. */
-export function claims(n: Node): boolean {
-  if (n.op === "treeAttention") {
-    return n.inputs[1].shape[3] % 4 === 0 && n.inputs[1].shape[3] <= 256;
+/** Slots that `tree_attention.wgsl` binds: eight operands and what it writes. */
+const ATTENTION_SLOTS = 9;
+
+/**
+ * Is there a kernel for this composite? Heads of odd sizes, and all heads where a shader binds too few slots, are
+ * attended to by the expansion.
+ */
+export function claims(n: Node, limits: LowerLimits): boolean {
+  if (limits.expanded?.has(n.op)) return false;
+  if (n.op === "streamAttention" || n.op === "streamAttentionGradient") {
+    return claimsStreams(n, limits);
   }
-  return (n.op as CompositeName | PrimitiveName) in launches;
+  if (isOp(n, "quantizedMatmul")) return claimsPacked(n);
+  if (n.op === "rope") return n.shape.at(-1)! % 8 === 0; // four pairs a thread
+  if (n.op === "treeAttention") {
+    const headSize = n.inputs[1].shape[3];
+    return headSize % 4 === 0 && headSize <= 256 && limits.bindings >= ATTENTION_SLOTS;
+  }
+  return n.op in launches || ELEMENTWISE_COMPOSITES.has(n.op);
 }

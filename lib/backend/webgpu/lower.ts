@@ -5,13 +5,12 @@
  */
 import { type Flat, flatten, type Part } from "../../graph/flatten.ts";
 import {
-  type DType,
   type HostArray,
   isOp,
   type Node,
   type OpName,
   sameShape,
-  type Shape,
+  showShape,
   sizeOf,
 } from "../../graph/node.ts";
 import type { Program } from "../../graph/program.ts";
@@ -20,6 +19,8 @@ import { type Kernel, shaderOf } from "../../../kernels/kernel.ts";
 import { elementwise } from "./elementwise.ts";
 import { claims, launches } from "./launches.ts";
 import { movement, repetition } from "./movement.ts";
+import { launchPacked } from "./packed_product.ts";
+import { expressParts, loadParts, rowsOfParts } from "./parts.ts";
 import { launchProduct } from "./product.ts";
 import {
   Bindings,
@@ -50,7 +51,8 @@ export interface State {
 export interface Lowered {
   readonly dispatches: readonly Dispatch[];
   readonly states: readonly State[];
-  readonly inputs: ReadonlyMap<string, Slot>;
+  /** The slots of each input: several where it is larger than one binding. */
+  readonly inputs: ReadonlyMap<string, readonly Slot[]>;
   readonly constants: ReadonlyMap<Slot, HostArray>;
   readonly outputs: Readonly<Record<string, Slot>>;
   readonly updates: Readonly<Record<string, Slot>>;
@@ -60,6 +62,10 @@ export interface Lowered {
 export interface LowerLimits {
   /** Slots that one shader can bind. */
   bindings: number;
+  /** Bytes of a slot, at most. Inputs beyond it lie in parts. */
+  bytes?: number;
+  /** Composites that run as their expansions though they have a page: to compare. */
+  expanded?: ReadonlySet<OpName>;
 }
 
 /** What one thread stores of a value: an element, or the several that share a word. */
@@ -76,6 +82,16 @@ function storeOf(x: Expression): { type: string; write: (w: Writer) => string } 
   return { type: "u32", write: (w) => [0, 1, 2, 3].map((i) => byte(w, i)).join(" | ") };
 }
 
+/** Can the value be made four elements at a time? Not where a slot is also read element by element. */
+function readsInFours(x: Expression): boolean {
+  if (x.dtype !== "f32" || x.four === undefined || sizeOf(x.shape) % 4 !== 0) return false;
+  const bindings = new Bindings();
+  x.four(new Writer(bindings), "i");
+  return !bindings.mixed;
+}
+
+const fourOf = (x: Expression) => ({ type: "vec4f", write: (w: Writer) => x.four!(w, "i") });
+
 /** Operations an element may take before it is worth its memory. */
 const LONGEST_CHAIN = 48;
 
@@ -84,12 +100,22 @@ export class Lowering {
   readonly dispatches: Dispatch[] = [];
   readonly states: State[] = [];
   readonly constants = new Map<Slot, HostArray>();
-  readonly inputs = new Map<string, Slot>();
+  readonly inputs = new Map<string, readonly Slot[]>();
   constructor(readonly limits: LowerLimits) {}
 
   /** Writes a dispatch: the functions it asks for are made by `declare`, over its bindings. */
   launch(kernel: Kernel, declare: (bindings: Bindings) => readonly string[]): void {
-    const bindings = new Bindings(), functions = declare(bindings);
+    const bindings = new Bindings(), functions = declare(bindings), { list } = bindings;
+    const parted = [...this.inputs].find(([, slots]) =>
+      slots.length > 1 && list.some(({ slot }) => slots.includes(slot))
+    );
+    if (parted !== undefined && list.length > this.limits.bindings) {
+      throw new Error(
+        `Cannot launch ${kernel.name}: input ${parted[0]} lies in ${
+          parted[1].length
+        } buffers, wanted ${list.length} in all, the adapter binds ${this.limits.bindings}`,
+      );
+    }
     this.dispatches.push({
       name: kernel.name,
       text: shaderOf(kernel, { bindings: bindings.text, functions }),
@@ -98,14 +124,38 @@ export class Lowering {
     });
   }
 
+  /** An input, in parts where it is too large. @throws when such a one `changes`, or its rows are too large. */
+  input({ shape, dtype, attrs: { name } }: Node<"input">, { changes = false } = {}): Expression {
+    const { bytes = Infinity } = this.limits, rows = rowsOfParts({ shape, dtype }, bytes);
+    const slot: Slot = { shape, dtype, label: name };
+    if (rows.length === 1) {
+      this.inputs.set(name, [slot]);
+      return loadAll(slot);
+    }
+    if (changes || rows.length === 0) {
+      const found = `${showShape(shape)}: it has ${
+        bytesOf(slot)
+      } bytes, the adapter binds ${bytes}`;
+      throw new Error(
+        changes
+          ? `Cannot update ${name} ${found}, and only what stays as it is may lie in parts`
+          : `Cannot bind ${name} ${found}, less than its fewest rows`,
+      );
+    }
+    const slots = rows.map((n): Slot => ({ ...slot, shape: shape.with(0, n) }));
+    this.inputs.set(name, slots);
+    return loadParts(slots, slot);
+  }
+
   /** Puts a value into memory, unless it is memory in its own order. */
   materialise(x: Expression, label: string, { fresh = false } = {}): Slot {
     if (x.whole !== undefined && !fresh) return x.whole;
     const slot: Slot = { shape: x.shape, dtype: x.dtype, label };
-    const words = bytesOf(slot) / 4, { type, write } = storeOf(x);
+    const vectors = readsInFours(x), words = bytesOf(slot) / (vectors ? 16 : 4);
+    const { type, write } = vectors ? fourOf(x) : storeOf(x);
     this.launch(pointwiseKernel(words), (bindings) => {
       const w = new Writer(bindings), value = write(w);
-      const name = bindings.name(slot, { writes: true });
+      const name = bindings.name(slot, { writes: true, vectors });
       return [
         [
           `fn value(i: u32) -> ${type} {`,
@@ -138,11 +188,11 @@ export class Lowering {
     return slot;
   }
 
-  /** Few enough slots for one shader that also writes one: the operands with most of them become memory. */
-  fitting(xs: readonly Expression[], label: string): readonly Expression[] {
+  /** Few enough slots beside `others` (one that is written): the operands with most of them become memory. */
+  fitting(xs: readonly Expression[], label: string, { others = 1 } = {}): readonly Expression[] {
     const fitted = [...xs];
     const count = () => new Set(fitted.flatMap((x) => [...x.slots])).size;
-    while (count() > this.limits.bindings - 1) {
+    while (count() > this.limits.bindings - others) {
       const most = fitted.reduce((a, x, i) => x.slots.size > fitted[a].slots.size ? i : a, 0);
       if (fitted[most].slots.size <= 1) break;
       fitted[most] = this.inMemory(fitted[most], label);
@@ -180,6 +230,9 @@ function readers({ steps, results }: Flat, { outputs, updates }: Program): Map<s
   return counts;
 }
 
+/** Products whose kernels can add something before they write. */
+const PRODUCTS = { matmul: launchProduct, quantizedMatmul: launchPacked };
+
 /**
  * Products that are only ever added to something known by then, and the additions: the kernel adds before it writes,
  * which saves a sweep over memory (a residual after each block of a decoder).
@@ -194,9 +247,8 @@ function addends(flat: Flat, counts: Map<string, number>): Map<Node, { sum: Node
         fits = sameShape(product.shape, sum.shape) &&
           sameShape(other.shape, sum.shape);
       const before = at.get(sides[1 - i])! < at.get(product)!;
-      if (product.op !== "matmul" || !fits || !before || counts.get(`${product.id} 0`) !== 1) {
-        continue;
-      }
+      const only = counts.get(`${product.id} 0`) === 1;
+      if (!(product.op in PRODUCTS) || !fits || !before || !only) continue;
       found.set(product, { sum, other });
       break;
     }
@@ -212,6 +264,13 @@ const REPEATS: ReadonlySet<OpName> = new Set<OpName>([
 function express(n: Node, inputs: readonly Expression[], l: Lowering): Expression {
   const rule = { ...elementwise, ...movement }[n.op as keyof typeof movement];
   if (rule === undefined) throw new Error(`Cannot lower ${n.op} to WGSL: it has no rule`);
+  if (inputs.some((x) => x.ranges !== undefined)) {
+    return expressParts(n, inputs, {
+      rule: rule as never,
+      limits: l.limits,
+      inMemory: (x, label) => l.inMemory(x, label),
+    });
+  }
   if (isOp(n, "concat")) return l.concat(n, inputs);
   // A long chain that would be computed again for every repetition becomes memory first.
   const xs = inputs.map((x) =>
@@ -223,33 +282,32 @@ function express(n: Node, inputs: readonly Expression[], l: Lowering): Expressio
 /** Lowers a program. @throws when an op has no rule. */
 export function lower(program: Program, limits: LowerLimits): Lowered {
   const l = new Lowering(limits);
-  const flat = flatten(program, { keep: claims }), { steps, results } = flat;
+  const flat = flatten(program, { keep: (n) => claims(n, limits) }), { steps, results } = flat;
   const counts = readers(flat, program), values = new Map<Node, readonly Expression[]>();
   const valueOf = (x: Node): Expression => {
     const { step, index } = results.get(x)![0];
     return values.get(step)![index];
   };
-  const keep = (shape: Shape, dtype: DType, label: string, data?: HostArray) => {
-    const slot: Slot = { shape, dtype, label };
-    if (data !== undefined) l.constants.set(slot, data);
-    else l.inputs.set(label, slot);
-    return [loadAll(slot)];
+  const keep = (n: Node<"constant">) => {
+    const slot: Slot = { shape: n.shape, dtype: n.dtype, label: `constant ${n.id}` };
+    l.constants.set(slot, n.attrs.data);
+    return loadAll(slot);
   };
   const added = addends(flat, counts);
   for (const n of steps) {
     if (values.has(n)) continue; // an addition that its product has made
     if (isOp(n, "input")) {
-      values.set(n, keep(n.shape, n.dtype, n.attrs.name));
+      values.set(n, [l.input(n, { changes: program.updates[n.attrs.name] !== undefined })]);
       continue;
     }
     if (isOp(n, "constant")) {
-      values.set(n, keep(n.shape, n.dtype, `constant ${n.id}`, n.attrs.data));
+      values.set(n, [keep(n)]);
       continue;
     }
     const inputs = n.inputs.map(valueOf), addition = added.get(n);
     if (addition !== undefined) {
       const options = { l, addend: valueOf(addition.other) };
-      const [slot] = launchProduct(n as Node<"matmul">, inputs, options);
+      const [slot] = PRODUCTS[n.op as keyof typeof PRODUCTS](n as never, inputs, options);
       values.set(addition.sum, [loadAll(slot)]);
       continue;
     }
@@ -263,7 +321,9 @@ export function lower(program: Program, limits: LowerLimits): Lowered {
     const readers = counts.get(`${n.id} 0`) ?? 0;
     const shared = x.cost > 0 && (readers > 2 || (readers > 1 && x.cost > 2));
     const full = x.slots.size > limits.bindings - 2;
-    if (shared || full || x.cost > LONGEST_CHAIN) x = l.inMemory(x, n.op);
+    if (x.ranges === undefined && (shared || full || x.cost > LONGEST_CHAIN)) {
+      x = l.inMemory(x, n.op);
+    }
     values.set(n, [x]);
   }
   const finish = (nodes: Readonly<Record<string, Node>>) =>
@@ -272,7 +332,7 @@ export function lower(program: Program, limits: LowerLimits): Lowered {
         const x = valueOf(n);
         // The memory of an input, a constant or a state may change before it is read.
         const borrowed = x.whole !== undefined &&
-          ([...l.inputs.values()].includes(x.whole) || l.constants.has(x.whole));
+          ([...l.inputs.values()].some(([slot]) => slot === x.whole) || l.constants.has(x.whole));
         return [name, l.materialise(x, name, { fresh: borrowed })];
       }),
     );

@@ -42,17 +42,18 @@ function reshaped(x: Expression, shape: Shape): Expression {
     });
     return x.at(w, inner);
   };
-  const flat = x.flat?.bind(x), view = reshapedView(x, shape);
-  if (view !== undefined) return { ...viewed(view, shape), ...(flat && { flat }) };
-  return { shape, dtype: x.dtype, cost: x.cost, slots: x.slots, at, ...(flat && { flat }) };
+  const flat = x.flat?.bind(x), four = x.four?.bind(x), view = reshapedView(x, shape);
+  const same = { ...(flat && { flat }), ...(four && { four }) };
+  if (view !== undefined) return { ...viewed(view, shape, x), ...same };
+  return { shape, dtype: x.dtype, cost: x.cost, slots: x.slots, at, ...same };
 }
 
 /** A view as an expression. */
-function viewed(view: View, shape: Shape): Expression {
+function viewed(view: View, shape: Shape, { dtype }: Pick<Expression, "dtype">): Expression {
   const { slot, strides, offset } = view;
   const at = (w: Writer, index: readonly string[]) =>
     w.load(slot, index.reduce((sum, i, d) => w.plus(sum, w.times(i, strides[d])), `${offset}u`));
-  return { shape, dtype: slot.dtype, cost: 0, slots: new Set([slot]), at, view };
+  return { shape, dtype, cost: 0, slots: new Set([slot]), at, view };
 }
 
 /** The view of another shape, where its dimensions still have strides. */
@@ -72,12 +73,12 @@ function reshapedView({ view, shape: from }: Expression, shape: Shape): View | u
   return { ...view, strides };
 }
 
-function broadcastView(shape: Shape, { view, shape: from }: Expression): Expression {
+function broadcastView(shape: Shape, { view, shape: from, dtype }: Expression): Expression {
   const lead = shape.length - from.length;
   const strides = shape.map((_, d) =>
     d < lead || from[d - lead] === 1 ? 0 : view!.strides[d - lead]
   );
-  return viewed({ ...view!, strides }, shape);
+  return viewed({ ...view!, strides }, shape, { dtype });
 }
 
 /** An expression that reads another one elsewhere. */
@@ -90,7 +91,7 @@ function elsewhere(
 }
 
 /** An id as an index below `count`: ids out of range read the nearest row. */
-const bounded = (w: Writer, id: string, count: number) =>
+export const bounded = (w: Writer, id: string, count: number) =>
   w.bind(`u32(clamp(${id}, 0i, ${count - 1}i))`);
 
 type Movement =
@@ -112,7 +113,7 @@ export const movement: {
     const { perm } = n.attrs;
     if (x.view !== undefined) {
       const { view } = x;
-      return viewed({ ...view, strides: perm.map((p) => view.strides[p]) }, n.shape);
+      return viewed({ ...view, strides: perm.map((p) => view.strides[p]) }, n.shape, x);
     }
     return elsewhere(n, x, (w, index) => x.at(w, x.shape.map((_, d) => index[perm.indexOf(d)])));
   },
@@ -125,7 +126,7 @@ export const movement: {
     if (x.view !== undefined) {
       const { view } = x;
       const offset = starts.reduce((sum, s, d) => sum + s * view.strides[d], view.offset);
-      return viewed({ ...view, offset }, n.shape);
+      return viewed({ ...view, offset }, n.shape, x);
     }
     return elsewhere(n, x, (w, index) => x.at(w, index.map((i, d) => w.plus(i, starts[d]))));
   },

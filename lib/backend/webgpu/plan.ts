@@ -82,7 +82,7 @@ function chainOf({ states }: Lowered, { input, update }: { input: Slot; update: 
 function inPlace(lowered: Lowered, order: readonly Dispatch[]): Map<Slot, Slot> {
   const { states, inputs, outputs, updates } = lowered, aliases = new Map<Slot, Slot>();
   for (const [name, update] of Object.entries(updates)) {
-    const input = inputs.get(name)!, chain = chainOf(lowered, { input, update });
+    const [input] = inputs.get(name)!, chain = chainOf(lowered, { input, update });
     const given = Object.entries(updates).filter(([other]) => other !== name)
       .map(([, value]) => value).concat(Object.values(outputs));
     const free = chain.every(({ slot, from }) => {
@@ -106,11 +106,11 @@ export function plan(lowered: Lowered): Plan {
     order.splice(start, 0, { from, to: slot });
   }
   for (const [name, value] of Object.entries(updates)) {
-    const to = inputs.get(name)!;
+    const [to] = inputs.get(name)!;
     if (aliases.get(value) !== to) order.push({ from: value, to });
   }
   const kept = new Set<Slot>([
-    ...inputs.values(),
+    ...[...inputs.values()].flat(),
     ...constants.keys(),
     ...Object.values(outputs),
     ...aliases.keys(),

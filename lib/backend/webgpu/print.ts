@@ -16,7 +16,7 @@ export interface PrintedShader {
 }
 
 /** The dispatches of a program, in the order in which they run; copies are left out. */
-export function printShaders(program: Program, { bindings = 8 } = {}): PrintedShader[] {
+export function printShaders(program: Program, { bindings = 16 } = {}): PrintedShader[] {
   return plan(lower(program, { bindings })).operations.flatMap((operation) =>
     isCopy(operation) ? [] : [{
       kernel: operation.name,

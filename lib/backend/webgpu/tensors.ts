@@ -1,13 +1,36 @@
 /**
- * Tensors on a device: a buffer each, explicitly destroyed. Reads that are asked for together come back in one
+ * Tensors on a device: a buffer each, or several that share the rows of one larger than a binding; explicitly
+ * destroyed. Reads that are asked for together come back in one
  * copy, since each wait for the device costs more than ten milliseconds in some runtimes. Used by `backend.ts`.
  */
-import { type DType, type HostArray, type Shape, showShape, sizeOf } from "../../graph/node.ts";
+import {
+  type DType,
+  type HostArray,
+  type Shape,
+  showShape,
+  sizeOf,
+  zeroArray,
+} from "../../graph/node.ts";
 import type { Tensor } from "../backend.ts";
 import { keepRowsKernel } from "../../../kernels/in_place.ts";
 import { shaderOf } from "../../../kernels/kernel.ts";
 import type { OpenedDevice } from "./device.ts";
+import { rowsOfParts } from "./parts.ts";
 import { bytesOf } from "./writer.ts";
+
+/** What a buffer holds. */
+interface Stored {
+  /** @throws when it was disposed since. */
+  buffer(): GPUBuffer;
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+interface Read {
+  readonly what: Stored;
+  done(data: HostArray): void;
+  fail(error: unknown): void;
+}
 
 /** A device with its pipelines, and reads that wait for their turn. */
 export class DeviceMemory {
@@ -16,12 +39,16 @@ export class DeviceMemory {
   bytes = 0;
   #opened: OpenedDevice;
   #pipelines = new Map<string, GPUComputePipeline>();
-  #reads: { tensor: DeviceTensor; done: (data: HostArray) => void; fail: (e: unknown) => void }[] =
-    [];
+  #reads: Read[] = [];
 
-  constructor(opened: OpenedDevice) {
+  /** Bytes of a buffer that a shader binds, at most. */
+  readonly largest: number;
+
+  constructor(opened: OpenedDevice, { bindingLimit = Infinity }: { bindingLimit?: number } = {}) {
     this.#opened = opened;
     this.device = opened.device;
+    const { maxStorageBufferBindingSize, maxBufferSize } = opened.device.limits;
+    this.largest = Math.min(bindingLimit, maxStorageBufferBindingSize, maxBufferSize);
   }
 
   get description(): string {
@@ -38,11 +65,9 @@ export class DeviceMemory {
 
   /** A buffer of its own. @throws when it is larger than the device binds. */
   buffer(bytes: number, label: string): GPUBuffer {
-    const { maxStorageBufferBindingSize: binding, maxBufferSize } = this.device.limits;
-    const largest = Math.min(binding, maxBufferSize);
-    if (bytes > largest) {
+    if (bytes > this.largest) {
       throw new Error(
-        `Cannot place ${label} on ${this.description}: it has ${bytes} bytes, the adapter binds ${largest}`,
+        `Cannot place ${label} on ${this.description}: it has ${bytes} bytes, the adapter binds ${this.largest}`,
       );
     }
     this.bytes += Math.max(4, bytes);
@@ -74,39 +99,47 @@ export class DeviceMemory {
     return found;
   }
 
-  /** Reads a tensor, together with all that are asked for before the current task ends or the next run. */
-  read(tensor: DeviceTensor): Promise<HostArray> {
+  /** Reads a buffer, together with all that are asked for before the current task ends or the next run. */
+  read(what: Stored): Promise<HostArray> {
     return new Promise((done, fail) => {
-      this.#reads.push({ tensor, done, fail });
+      this.#reads.push({ what, done, fail });
       if (this.#reads.length === 1) queueMicrotask(() => this.flushReads());
     });
   }
 
   /** Has what was asked for copied now: what is submitted later may overwrite it. */
   flushReads(): void {
-    if (this.#reads.length > 0) void this.#readAll();
+    const { maxBufferSize } = this.device.limits, reads = this.#reads;
+    this.#reads = [];
+    for (let from = 0, to = 0; from < reads.length; from = to) {
+      let bytes = 0; // of one copy
+      do bytes += bytesOf(reads[to++].what); while (
+        to < reads.length && bytes + bytesOf(reads[to].what) <= maxBufferSize
+      );
+      void this.#readTogether(reads.slice(from, to), bytes);
+    }
   }
 
-  async #readAll(): Promise<void> {
-    const reads = this.#reads;
-    this.#reads = [];
+  async #readTogether(reads: readonly Read[], total: number): Promise<void> {
     let staging: GPUBuffer | undefined;
     try {
       this.check("read");
-      const sizes = reads.map(({ tensor }) => bytesOf(tensor));
-      const starts = sizes.map((_, i) => sizes.slice(0, i).reduce((a, b) => a + b, 0));
-      const { COPY_DST, MAP_READ } = GPUBufferUsage, total = starts.at(-1)! + sizes.at(-1)!;
+      const { COPY_DST, MAP_READ } = GPUBufferUsage;
       staging = this.device.createBuffer({ size: total, usage: COPY_DST | MAP_READ });
       const encoder = this.device.createCommandEncoder();
-      reads.forEach(({ tensor }, i) =>
-        encoder.copyBufferToBuffer(tensor.buffer, 0, staging!, starts[i], sizes[i])
-      );
+      let start = 0;
+      const starts = reads.map(({ what }) => {
+        const at = start, size = bytesOf(what);
+        encoder.copyBufferToBuffer(what.buffer(), 0, staging!, at, size);
+        start += size;
+        return at;
+      });
       this.device.queue.submit([encoder.finish()]);
       await staging.mapAsync(GPUMapMode.READ);
       this.check("read");
       const mapped = staging.getMappedRange();
-      reads.forEach(({ tensor: { shape, dtype }, done }, i) =>
-        done(hostArray(mapped.slice(starts[i], starts[i] + sizes[i]), { shape, dtype }))
+      reads.forEach(({ what, done }, i) =>
+        done(hostArray(mapped.slice(starts[i], starts[i] + bytesOf(what)), what))
       );
     } catch (error) {
       for (const { fail } of reads) fail(error);
@@ -127,42 +160,70 @@ function hostArray(
   return Uint8Array.from(new Uint32Array(bytes));
 }
 
-/** A tensor in a buffer. With `host`, the array that it is filled from before every run. */
+/** A tensor in buffers. With `host`, the array that it is filled from before every run. */
 export class DeviceTensor implements Tensor {
-  #buffer: GPUBuffer | undefined;
+  #buffers: readonly GPUBuffer[] | undefined;
+  /** Shapes of what each buffer holds. */
+  readonly #shapes: readonly Shape[];
+
+  /** @throws when it is larger than the device binds and one row of it is, too. */
   constructor(
     readonly memory: DeviceMemory,
     readonly shape: Shape,
     readonly dtype: DType,
     { buffer, host }: { buffer?: GPUBuffer; host?: HostArray } = {},
   ) {
-    this.#buffer = buffer ?? memory.buffer(bytesOf(this), `a tensor ${showShape(shape)}`);
+    const rows = buffer ? [] : rowsOfParts(this, memory.largest);
+    this.#shapes = rows.length > 1 ? rows.map((n) => shape.with(0, n)) : [shape];
+    const place = (part: Shape) =>
+      memory.buffer(bytesOf({ shape: part, dtype }), `a tensor ${showShape(part)}`);
+    this.#buffers = buffer ? [buffer] : this.#shapes.map(place);
     this.host = host;
   }
 
   readonly host: HostArray | undefined;
 
-  /** @throws when it was disposed. */
-  get buffer(): GPUBuffer {
-    if (this.#buffer !== undefined) return this.#buffer;
+  /** One, or those of its parts, see `parts.ts`. @throws when it was disposed. */
+  get buffers(): readonly GPUBuffer[] {
+    if (this.#buffers !== undefined) return this.#buffers;
     throw new Error(`Cannot use a tensor ${showShape(this.shape)}: it was disposed`);
   }
 
-  read(): Promise<HostArray> {
-    return this.host !== undefined ? Promise.resolve(this.host) : this.memory.read(this);
+  /** The elements; those of a tensor in parts are brought together. */
+  async read(): Promise<HostArray> {
+    if (this.host !== undefined) return this.host;
+    const { dtype } = this;
+    const parts = await Promise.all(
+      this.#shapes.map((shape, i) =>
+        this.memory.read({ shape, dtype, buffer: () => this.buffers[i] })
+      ),
+    );
+    if (parts.length === 1) return parts[0];
+    const whole = zeroArray(dtype, sizeOf(this.shape));
+    parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+    return whole;
   }
 
   /** Copies host data to the device. */
   write(data: HostArray): void {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    const whole = new Uint8Array(data.byteLength % 4 === 0 ? 0 : bytesOf(this));
-    if (whole.length > 0) whole.set(bytes); // devices copy words
-    const sent = whole.length > 0 ? whole : bytes;
-    this.memory.device.queue.writeBuffer(this.buffer, 0, sent as Uint8Array<ArrayBuffer>);
+    let from = 0;
+    this.#shapes.forEach((shape, i) => {
+      const part = data.subarray(from, from += sizeOf(shape)), { byteLength } = part;
+      const bytes = new Uint8Array(part.buffer, part.byteOffset, byteLength);
+      const whole = new Uint8Array(
+        byteLength % 4 === 0 ? 0 : bytesOf({ shape, dtype: this.dtype }),
+      );
+      if (whole.length > 0) whole.set(bytes); // devices copy words
+      const sent = whole.length > 0 ? whole : bytes;
+      this.memory.device.queue.writeBuffer(this.buffers[i], 0, sent as Uint8Array<ArrayBuffer>);
+    });
   }
 
   /** See {@link Tensor.keepRows}. */
   keepRows(from: number, offsets: ArrayLike<number>): void {
+    if (this.buffers.length > 1) {
+      throw new Error(`Cannot keep rows of a cache ${showShape(this.shape)}: it lies in parts`);
+    }
     const { memory } = this, { device } = memory, [capacity, width] = this.shape.slice(-2);
     const kernel = keepRowsKernel({
       ...{ lead: sizeOf(this.shape.slice(0, -2)), capacity, width, count: offsets.length },
@@ -186,7 +247,10 @@ export class DeviceTensor implements Tensor {
       0,
       device.createBindGroup({
         layout: pipeline.getBindGroupLayout(0),
-        entries: [this, moves].map(({ buffer }, binding) => ({ binding, resource: { buffer } })),
+        entries: [this, moves].map(({ buffers: [buffer] }, binding) => ({
+          binding,
+          resource: { buffer },
+        })),
       }),
     );
     pass.dispatchWorkgroups(...kernel.groups);
@@ -195,7 +259,7 @@ export class DeviceTensor implements Tensor {
   }
 
   [Symbol.dispose](): void {
-    if (this.#buffer !== undefined) this.memory.free(this.#buffer);
-    this.#buffer = undefined;
+    this.#buffers?.forEach((buffer) => this.memory.free(buffer));
+    this.#buffers = undefined;
   }
 }

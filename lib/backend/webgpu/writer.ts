@@ -32,12 +32,15 @@ export function bytesOf({ shape, dtype }: { shape: Shape; dtype: DType }): numbe
 /** The slots that one shader binds, in binding order. */
 export class Bindings {
   readonly list: { slot: Slot; writes: boolean; vectors: boolean }[] = [];
+  /** Was a slot named both as vectors and as elements? No shader can have it so. */
+  mixed = false;
 
-  /** The shader's name of a slot; its elements are vectors of four if any use wants them so. */
+  /** The shader's name of a slot; its elements are vectors if any use wants them so: of four, or of two packed words. */
   name(slot: Slot, { writes = false, vectors = false } = {}): string {
     let at = this.list.findIndex((b) => b.slot === slot);
     if (at < 0) at = this.list.push({ slot, writes, vectors }) - 1;
     const found = this.list[at];
+    if (found.vectors !== vectors) this.mixed = true;
     this.list[at] = { slot, writes: writes || found.writes, vectors: vectors || found.vectors };
     return `b${at}`;
   }
@@ -45,7 +48,9 @@ export class Bindings {
   /** Declarations of all that was named so far. */
   get text(): string {
     return this.list.map(({ slot, writes, vectors }, i) => {
-      const access = writes ? "read_write" : "read", type = vectors ? "vec4f" : STORED[slot.dtype];
+      const access = writes ? "read_write" : "read",
+        whole = IN_WORD[slot.dtype] > 1 ? "vec2u" : "vec4f";
+      const type = vectors ? whole : STORED[slot.dtype];
       const text = `@group(0) @binding(${i}) var<storage, ${access}> b${i}: array<${type}>;`;
       return `${text} // ${slot.label} [${slot.shape}]`;
     }).join("\n");
@@ -138,10 +143,17 @@ export interface Expression {
   at(w: Writer, index: readonly string[]): string;
   /** The same at a row-major position, where that needs no division. */
   flat?(w: Writer, position: string): string;
+  /** The four values from row-major position 4 `position` on, as a vector, where they lie side by side. */
+  four?(w: Writer, position: string): string;
   /** Set when this is all of a slot in its own order. */
   readonly whole?: Slot;
-  /** Set when this is memory seen through strides. */
+  /** Set when this is memory seen through strides; the slot may hold the values as f16. */
   readonly view?: View;
+  /** Set when rows lie in several slots: where each range of the first dimension ends, and the rows of one alone. */
+  readonly ranges?: {
+    readonly ends: readonly number[];
+    rows(from: number, to: number, start?: Slot): Expression;
+  };
 }
 
 /** All of a slot, as it lies. */
@@ -153,6 +165,10 @@ export function loadAll(slot: Slot, shape: Shape = slot.shape): Expression {
     slots: new Set([slot]),
     at: (w, index) => w.load(slot, w.flat(index, shape)),
     flat: (w, position) => w.load(slot, position),
+    ...(slot.dtype === "f32" && sizeOf(slot.shape) % 4 === 0 && {
+      four: (w: Writer, position: string) =>
+        w.bind(`${w.bindings.name(slot, { vectors: true })}[${position}]`),
+    }),
     whole: slot,
     view: { slot, strides: stridesOf(shape), offset: 0 },
   };

@@ -41,14 +41,14 @@ Deno.test("values that share their memory stay, and so do all where nothing can 
   }
 });
 
-Deno.test("a target whose weights are mapped gives the same logits to the bit, in 32 and in 8 bits", async () => {
+Deno.test("a target whose weights are mapped gives the same logits to the bit, in 32, 8 and 4 bits", async () => {
   using backend = await openOnnxBackend();
   for (const tied of [false, true]) {
-    for (const eightBit of [false, true]) {
+    for (const bits of [32, 8, 4] as const) {
       const results = [];
       for (const large of [false, true]) {
         const sizes = { tied, width: 32, inner: 48 };
-        using decoder = new TargetDecoder(tinyTarget(backend, { ...sizes, eightBit, large }), {
+        using decoder = new TargetDecoder(tinyTarget(backend, { ...sizes, bits, large }), {
           backend,
         });
         for (const ids of [[3], [3, 1, 4]]) { // the second Program reads the originals again
@@ -56,7 +56,7 @@ Deno.test("a target whose weights are mapped gives the same logits to the bit, i
           results.push((await decoder.forwardChain(ids, cache)).logits.slice());
         }
       }
-      assert.deepEqual(results.slice(0, 2), results.slice(2), `tied ${tied}, 8 bits ${eightBit}`);
+      assert.deepEqual(results.slice(0, 2), results.slice(2), `tied ${tied}, ${bits} bits`);
     }
   }
 });

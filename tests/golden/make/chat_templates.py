@@ -34,7 +34,8 @@ TEMPLATES = {
 {{ messages[0].content + ' ' }}
 {%- set turns = messages[1:] %}
 {% else %}
-{{ 'A chat between a curious user and an assistant. ' }}
+{{ 'A chat between a curious user and an artificial intelligence assistant. ' }}
+{{- "The assistant gives helpful, detailed, and polite answers to the user's questions. " }}
 {%- set turns = messages %}
 {% endif %}
 {% for m in turns %}
@@ -67,6 +68,75 @@ TEMPLATES = {
 {{- ' ' + m.content + eos_token }}
 {%- endif %}
 {%- endfor %}""",
+    "smollm2": """{% for m in messages %}
+{% if loop.first and messages[0]['role'] != 'system' %}
+{{ '<|im_start|>system\\nYou are a helpful AI assistant named SmolLM<|im_end|>\\n' }}
+{%- endif %}
+{{- '<|im_start|>' + m['role'] + '\\n' + m['content'] + eos_token + '\\n' }}
+{%- endfor %}
+{% if add_generation_prompt %}
+{{- '<|im_start|>assistant\\n' }}
+{%- endif %}""",
+    "llama-3.1": """{{- bos_token }}
+{%- if custom_tools is defined %}
+    {%- set tools = custom_tools %}
+{%- endif %}
+{%- if not date_string is defined %}
+    {%- set date_string = "26 Jul 2024" %}
+{%- endif %}
+{%- if not tools is defined %}
+    {%- set tools = none %}
+{%- endif %}
+{#- The system turn is always there, and holds two dates. #}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content'] | trim %}
+    {%- set messages = messages[1:] %}
+{%- else %}
+    {%- set system_message = "" %}
+{%- endif %}
+{{- "<|start_header_id|>system<|end_header_id|>\\n\\n" }}
+{%- if builtin_tools is defined or tools is not none %}
+    {{- "Environment: ipython\\n" }}
+{%- endif %}
+{{- "Cutting Knowledge Date: December 2023\\n" }}
+{{- "Today Date: " + date_string + "\\n\\n" }}
+{{- system_message }}
+{{- eos_token }}
+{%- for message in messages %}
+    {%- if not (message.role == 'ipython' or message.role == 'tool' or 'tool_calls' in message) %}
+        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' + message['content'] | trim + eos_token }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
+{%- endif %}
+""",
+    "tinyllama": """{% for message in messages %}
+{% if message['role'] == 'user' %}
+{{ '<|user|>\\n' + message['content'] + eos_token }}
+{% elif message['role'] == 'system' %}
+{{ '<|system|>\\n' + message['content'] + eos_token }}
+{% elif message['role'] == 'assistant' %}
+{{ '<|assistant|>\\n'  + message['content'] + eos_token }}
+{% endif %}
+{% if loop.last and add_generation_prompt %}
+{{ '<|assistant|>' }}
+{% endif %}
+{% endfor %}""",
+    # Only the last turn keeps the place of its thoughts.
+    "qwen3": """{%- for m in messages %}
+    {%- if m.role == "assistant" and loop.last %}
+        {{- '<|im_start|>' + m.role + '\\n<think>\\n\\n</think>\\n\\n' + m.content.lstrip('\\n') + eos_token + '\\n' }}
+    {%- else %}
+        {{- '<|im_start|>' + m.role + '\\n' + m.content + eos_token + '\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}
+        {{- '<think>\\n\\n</think>\\n\\n' }}
+    {%- endif %}
+{%- endif %}""",
     "zephyr": """{% for m in messages %}
 {{ '<|' + m.role + '|>\\n' + m.content + eos_token + '\\n' }}
 {%- endfor %}

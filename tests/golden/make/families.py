@@ -2,7 +2,7 @@
 
 For each: config.json and model.safetensors by save_pretrained, and golden.safetensors with ids [T], logits [T, V] and
 features [T, D] (what enters the LM head) of one forward, and the greedy continuation made with the cache, [N] ids.
-Run: python tests/golden/make/families.py   (made with transformers 5.24, torch 2.15)
+Those as published: `published_families.py`. Run: python tests/golden/make/families.py   (made with transformers 5.24, torch 2.15)
 """
 from pathlib import Path
 
@@ -38,25 +38,28 @@ FAMILIES = {
 
 
 @torch.no_grad()
-def make(name, model_class, config):
-    torch.manual_seed(len(name))
-    model = model_class(config).eval()
+def fill(model):
+    """Random values: wide enough that argmax is no tie; norms and biases away from what they begin as."""
     for key, p in model.named_parameters():
-        # Wide enough that argmax is no tie; norms and biases away from what they begin as.
         if p.ndim == 1:
             p.copy_((0.0 if key.endswith("bias") else 1.0) + 0.1 * torch.randn_like(p))
         else:
             p.copy_(torch.randn_like(p) * (0.5 if "embed" in key or "lm_head" in key else p.shape[-1] ** -0.5))
+
+
+@torch.no_grad()
+def store(name, model, length=24):
+    """Writes the golden set of a model over `length` tokens; its text begins with 3/8 of them."""
     folder = OWN / name
-    model.save_pretrained(folder)  # before the end token is taken away below
     (folder / "generation_config.json").unlink(missing_ok=True)
-    ids = torch.randint(3, config.vocab_size, (1, 24))
+    ids = torch.randint(3, model.config.vocab_size, (1, length))
     out = model.model(ids)
     features = out.last_hidden_state
     logits = model.lm_head(features)
-    prompt = ids[:, :9]
+    prompt = ids[:, : length * 3 // 8]
     model.generation_config.eos_token_id = None
-    text = model.generate(prompt, max_new_tokens=12, do_sample=False, use_cache=True, pad_token_id=0)[0, 9:]
+    text = model.generate(prompt, max_new_tokens=12, do_sample=False, use_cache=True, pad_token_id=0)
+    text = text[0, prompt.shape[1] :]
     save_file({
         "ids": ids[0].int().contiguous(), "logits": logits[0].contiguous(), "features": features[0].contiguous(),
         "continuation": text.int().contiguous(),
@@ -64,5 +67,14 @@ def make(name, model_class, config):
     print(name, text.tolist())
 
 
-for name, (model_class, config) in FAMILIES.items():
-    make(name, model_class, config)
+def make(name, model_class, config):
+    torch.manual_seed(len(name))
+    model = model_class(config).eval()
+    fill(model)
+    model.save_pretrained(OWN / name)  # before the end token is taken away
+    store(name, model)
+
+
+if __name__ == "__main__":
+    for name, (model_class, config) in FAMILIES.items():
+        make(name, model_class, config)

@@ -25,8 +25,8 @@ LLAMA = {
 class Weights(dict):
     """Random weights by name, made when first asked for, as `dtype` holds them."""
 
-    def __init__(self, dtype):
-        self.dtype = dtype
+    def __init__(self, dtype, biased):
+        self.dtype, self.biased = dtype, biased  # biased: queries, keys and values have a bias
 
     def ask(self, name, *shape):
         if name not in self:
@@ -49,7 +49,9 @@ def rotate(x):
 def attend(w, at, x):
     """Causal attention over rows x [T, n D] to [T, D]."""
     wide = x.shape[-1]
-    split = lambda name, n: (x @ w.ask(f"{at}self_attn.{name}_proj.weight", n * K, wide).T).view(T, n, K).transpose(0, 1)
+    through = lambda name, n: x @ w.ask(f"{at}self_attn.{name}_proj.weight", n * K, wide).T + (
+        w.ask(f"{at}self_attn.{name}_proj.bias", n * K) if w.biased else 0)
+    split = lambda name, n: through(name, n).view(T, n, K).transpose(0, 1)
     q, k, v = rotate(split("q", H)), rotate(split("k", HK)), split("v", HK)
     k, v = k.repeat_interleave(H // HK, 0), v.repeat_interleave(H // HK, 0)
     scores = (q @ k.mT / K**0.5).masked_fill(torch.ones(T, T).triu(1).bool(), float("-inf"))
@@ -92,9 +94,10 @@ def three_layers(w, at, e, tapped, normed):
     return rms(a + mlp(w, at, a, D), w.ask("norm.weight", D))
 
 
-def make(name, seed, config, dtype, torch_file=False, design=None, fc="fc.", at="layers.0.", normed=False, embeds=True):
+def make(name, seed, config, dtype, torch_file=False, design=None, fc="fc.", at="layers.0.", normed=False, embeds=True,
+         biased=False):
     torch.manual_seed(seed)
-    w = Weights(dtype)
+    w = Weights(dtype, biased)
     embedding = (torch.randn(V, D) * 0.5).to(dtype)
     ids, e3 = torch.randint(0, V, (1, T)), design is None
     features = torch.randn(T, 3 * D if e3 else D).float().double()
@@ -142,4 +145,11 @@ speculators3 = speculators | {"speculators_model_type": "eagle3", "draft_vocab_s
                               "eagle_aux_hidden_state_layer_ids": [2, L // 2, L - 3]}
 make("speculators-eagle3", 8, speculators3 | {"norm_before_residual": False}, torch.bfloat16)
 make("speculators-normed", 9, speculators3 | {"norm_before_residual": True}, torch.bfloat16, normed=True)
+# For targets with biases (Qwen 2): its configuration tells of them, or does not.
+make("eagle-biased", 10, llama, torch.float16, torch_file=True, design="eagle", biased=True)
+make("fspad-biased", 11, llama, torch.float32, design="fspad", fc="fc.fc.", biased=True)
+make("griffin-biased", 12, LLAMA | {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "qkv_bias": True},
+     torch.bfloat16, torch_file=True, design="griffin", fc="fc.fc.", biased=True)
+make("speculators-eagle-biased", 13, speculators | {"speculators_model_type": "eagle", "layernorms": False, "fusion_bias": True},
+     torch.bfloat16, design="eagle", fc="fusion_fc.", at="transformer.", embeds=False, biased=True)
 print(sum(f.stat().st_size for f in ROOM.rglob("*") if f.is_file()), "bytes")
