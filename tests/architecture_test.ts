@@ -310,7 +310,17 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   "lib/bench/gpu_rates.ts": "tests/bench/kernels_test.ts",
   ...Object.fromEntries(
     [
-      ...["attention", "chat", "endurance", "features", "frozen", "kernels", "loading", "memory"],
+      ...[
+        "attention",
+        "bits",
+        "chat",
+        "endurance",
+        "features",
+        "frozen",
+        "kernels",
+        "loading",
+        "memory",
+      ],
       ...["real_size", "rounds", "speed", "training", "tree"],
     ].map((name) => [`lib/cli/bench_${name}.ts`, "measures; its parts are tested"]),
   ),

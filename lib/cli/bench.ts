@@ -7,6 +7,7 @@ import { REAL_SHAPES } from "../bench/real_target.ts";
 import type { FrozenType } from "../model/load.ts";
 import { type Environment, readEnvironment } from "../report/environment.ts";
 import { benchAttention } from "./bench_attention.ts";
+import { benchBits } from "./bench_bits.ts";
 import { benchChat } from "./bench_chat.ts";
 import { benchDecoding } from "./bench_decoding.ts";
 import { benchEndurance } from "./bench_endurance.ts";
@@ -101,6 +102,11 @@ const BENCHES: Record<string, Bench> = {
     describe: "such a target in few bits the whole way: data, training, decoding; time and memory",
     on: "cpu",
     run: benchRealSize,
+  },
+  bits: {
+    describe: "what a target in 8 and in 4 bits costs in perplexity on suites, and saves in memory",
+    on: "cpu",
+    run: benchBits,
   },
   frozen: {
     describe: "what frozen matrices in f16 save of that memory",
