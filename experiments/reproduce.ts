@@ -179,6 +179,26 @@ export const ENTRIES: readonly Entry[] = [
     table: ["MB", "P = 1", "P = 2", "P = 3", "P = 4", "P = 5"],
     commands: [["bench", "memory"]],
   },
+  {
+    name: "loading",
+    says:
+      "Memory of a target of 1.1 B parameters, random weights, as it is loaded and run, each in a process of its own.",
+    table: ["1.1 B parameters", "files", "held", "peak, loading", "peak, running", "of held"],
+    commands: [["bench", "loading"]],
+  },
+  {
+    name: "real-size",
+    says:
+      "That target in 8 bits the whole way: time and peak memory of each stage beside the plan's, one run.",
+    table: ["stage", "s", "peak", "planned", "of which", "s measured", "s planned"],
+    commands: [["bench", "real-size"]],
+  },
+  {
+    name: "bits",
+    says: "Perplexity of the shipped target in 32, 8 and 4 bits on 100 held-out prompts, paired.",
+    table: ["target", "MB held", "perplexity", "times that of 32 bits"],
+    commands: [["bench", "bits", "--count", "100"]],
+  },
 ];
 
 const ROOT = "runs/reproduce";
