@@ -163,7 +163,9 @@ await runCommand({
   const { what, measure } = options, bench = BENCHES[what], given = { ...options, say, signal };
   if (measure !== undefined && bench.measure === undefined) {
     const wanted = NAMES.filter((name) => BENCHES[name].measure).join(", ");
-    throw new Error(`Cannot measure ${measure} alone: it is asked of ${what}, wanted one of ${wanted}`);
+    throw new Error(
+      `Cannot measure ${measure} alone: it is asked of ${what}, wanted one of ${wanted}`,
+    );
   }
   const tell = (found: unknown, environment: Environment) =>
     result({ what, ...(bench.fields ? found as object : { rows: found }), environment });

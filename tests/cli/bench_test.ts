@@ -28,5 +28,8 @@ Deno.test("an unknown bench, and one row of a bench that makes none by itself, a
   assert.match(unknown.stderr, /^error: --what is speed, wanted one of training, decoding, memory/);
   const { code, stderr } = await bench("chat", "--measure", "1,64");
   assert.equal(code, 1);
-  assert.match(stderr, /^error: Cannot measure 1,64 alone: .* of chat, wanted one of memory, loading, frozen\n/);
+  assert.match(
+    stderr,
+    /^error: Cannot measure 1,64 alone: .* of chat, wanted one of memory, loading, frozen\n/,
+  );
 });
