@@ -8,7 +8,7 @@ import type { DraftConfig } from "../model/config.ts";
 import type { FrozenType } from "../model/load.ts";
 import { DEFAULT_RECIPE } from "../train/recipe.ts";
 import { EMBEDDING, targetHead, trainingProgram } from "../train/step.ts";
-import { peakMemory } from "./memory.ts";
+import { peakMemory } from "./peak.ts";
 import { median } from "./timing.ts";
 import { randomInputs } from "./training.ts";
 

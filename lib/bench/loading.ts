@@ -13,7 +13,7 @@ import { openCheckpoint } from "../io/checkpoint.ts";
 import { readJson } from "../io/json.ts";
 import { targetShapes } from "../model/llama.ts";
 import { loadTarget } from "../model/load.ts";
-import { peakMemory } from "./memory.ts";
+import { peakMemory } from "./peak.ts";
 
 export const LOADING_BITS = [32, 8, 4] as const;
 export type LoadingBits = typeof LOADING_BITS[number];

@@ -2,12 +2,11 @@
  * What a GRIFFIN step of P passes on T tokens needs: peak memory and time, each in a process of its own, since a
  * process does not give back what it once had. The claim: scores grow with T^2 + P T, not with P T^2.
  */
-import { readFileSync } from "node:fs";
-import process from "node:process";
 import type { Backend } from "../backend/backend.ts";
 import type { DraftConfig } from "../model/config.ts";
 import { DEFAULT_RECIPE } from "../train/recipe.ts";
 import { trainingProgram } from "../train/step.ts";
+import { peakMemory } from "./peak.ts";
 import { randomInputs } from "./training.ts";
 
 /** The draft that is measured: small beside its scores, of which each head has T by T. */
@@ -34,15 +33,6 @@ export interface MemoryRow {
   /** Peak resident memory beyond that before the Program was made, bytes. */
   bytes: number;
   ms: number;
-}
-
-/** Largest resident memory of this process so far, bytes. */
-export function peakMemory(): number {
-  try {
-    return 1024 * Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))![1]);
-  } catch {
-    return 1024 * process.resourceUsage().maxRSS; // not Linux
-  }
 }
 
 /** Makes three steps of P passes on one example of T tokens. Call it once a process. */

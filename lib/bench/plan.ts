@@ -19,6 +19,9 @@ export interface Need {
   bytes: number;
 }
 
+/** Deno, ONNX Runtime and the tokenizer before anything is loaded: 120 MB on the machines it was measured on. */
+const PROCESS: Need = { what: "the process itself", bytes: 120e6 };
+
 /** Parameters of a target. */
 export function countTarget(config: TargetConfig): number {
   return Object.values(targetShapes(config)).reduce((n, shape) => n + sizeOf(shape), 0);
@@ -77,11 +80,24 @@ export interface DecodingPlan {
   readBytes: number;
 }
 
+/** Bytes of the embedding that no forward reads: a row a token is gathered; where it is the head too, all is read. */
+function gatheredBytes({ tied }: TargetConfig, stored: Stored): number {
+  const shared = tied && !("lm_head.weight.packed" in stored);
+  return shared ? 0 : bytesOfValue(stored["model.embed_tokens.weight"]);
+}
+
+/** The largest weight of a target in f32: one is there while it is read or packed. */
+function largestWeight(config: TargetConfig): Need {
+  const bytes = 4 * Math.max(...Object.values(targetShapes(config)).map(sizeOf));
+  return { what: "a weight while it is read", bytes };
+}
+
 /** Plans decoding over `context` positions, trees of `nodes`. */
 export function planDecoding(
   config: TargetConfig,
-  { draft, context, nodes, temporaries, ...holding }: Holding & {
+  { draft, draftBits = 8, context, nodes, temporaries, ...holding }: Holding & {
     draft: DraftConfig;
+    draftBits?: 32 | 8;
     context: number;
     nodes: number;
     temporaries: TemporaryBytes;
@@ -92,21 +108,62 @@ export function planDecoding(
   const program = (rows: number) =>
     targetProgram(config, { rows, capacity: context + nodes, stored });
   const verify = program(nodes);
-  // Of the embedding a row a token is gathered; where it is the head too, all of it is read.
-  const gathered = config.tied && bits === 32
-    ? 0
-    : bytesOfValue(stored["model.embed_tokens.weight"]);
   return {
     needs: [
       { what: `target weights, ${bits === 32 && half ? 16 : bits} bits`, bytes: weights },
       { what: `target cache, ${context} positions`, bytes: cacheBytes(config, context + nodes) },
-      { what: "draft weights", bytes: 4 * countParameters(draft) },
+      // In f32 as read; and what runs: packed in 8 bits, the values it was packed from, or in f32 again.
+      { what: "draft weights", bytes: (4 + (draftBits === 8 ? 2 : 4)) * countParameters(draft) },
       { what: "draft cache", bytes: cacheBytes({ ...draft, layers: 1 }, context + nodes) },
       { what: `activations, ${nodes} nodes`, bytes: temporaries(verify) },
+      largestWeight(config),
+      PROCESS,
     ],
     tokenFlops: countFlops(program(1)),
     verifyFlops: countFlops(verify),
-    readBytes: weights - gathered + cacheBytes(config, context),
+    readBytes: weights - gatheredBytes(config, stored) + cacheBytes(config, context),
+  };
+}
+
+/** Making data: what must be in memory, and operations of a step that gives each of `batch` conversations a token. */
+export interface DataPlan {
+  needs: Need[];
+  stepFlops: number;
+  /** Operations of a token of a prompt. */
+  promptFlops: number;
+  readBytes: number;
+}
+
+/** Rows of a chunk of a prompt. */
+const CHUNK = 64;
+
+/** Plans the target's answers to prompts, `batch` at a time. */
+export function planData(
+  config: TargetConfig,
+  { context, batch, temporaries, ...holding }: Holding & {
+    context: number;
+    batch: number;
+    temporaries: TemporaryBytes;
+  },
+): DataPlan {
+  const capacity = context + CHUNK, stored = storedTarget(config, holding), { bits } = holding;
+  const weights = weightBytes(config, holding);
+  const step = targetProgram(config, { rows: 1, batch, capacity, stored });
+  const chunk = targetProgram(config, { rows: CHUNK, capacity, stored });
+  return {
+    needs: [
+      { what: `target weights, ${bits} bits`, bytes: weights },
+      {
+        what: `caches of ${batch} conversations, ${context} positions`,
+        bytes: batch * cacheBytes(config, capacity),
+      },
+      { what: `activations, ${CHUNK} rows`, bytes: temporaries(step) + temporaries(chunk) },
+      largestWeight(config),
+      PROCESS,
+    ],
+    stepFlops: countFlops(step),
+    promptFlops: countFlops(chunk) / CHUNK,
+    readBytes: weights - gatheredBytes(config, stored) + batch * cacheBytes(config, context),
   };
 }
 
@@ -132,19 +189,21 @@ export function planTraining(
   const program = trainingProgram(draft, { recipe, shape: { batch, length }, frozen });
   const state = Object.values(optimizerShapes(draft, recipe))
     .reduce((n, shape) => n + bytesOfValue({ shape, dtype: "f32" }), 0);
-  const matrices = (tied ? 1 : 2) * vocabulary * width;
+  const matrices = (tied ? 1 : 2) * vocabulary * width, parameters = 4 * countParameters(draft);
   return {
     needs: [
-      { what: "draft parameters", bytes: 4 * countParameters(draft) },
-      { what: "optimiser state", bytes: state },
+      // As it began, as it is, as an update writes it, and as a checkpoint has it.
+      { what: "draft parameters, four times", bytes: 4 * parameters },
+      { what: "optimiser state, and for checkpoints", bytes: 2 * state },
       {
         what: `embedding and LM head of the target, ${frozen}`,
         bytes: matrices * (frozen === "f32" ? 4 : 2),
       },
       { what: `activations and gradients, ${batch} x ${length}`, bytes: temporaries(program) },
+      PROCESS,
     ],
     flops: countFlops(program),
-    parameters: countParameters(draft),
+    parameters: parameters / 4,
   };
 }
 

@@ -7,6 +7,7 @@ import { REAL_SHAPES } from "../bench/real_target.ts";
 import type { FrozenType } from "../model/load.ts";
 import { type Environment, readEnvironment } from "../report/environment.ts";
 import { benchAttention } from "./bench_attention.ts";
+import { benchBits } from "./bench_bits.ts";
 import { benchChat } from "./bench_chat.ts";
 import { benchDecoding } from "./bench_decoding.ts";
 import { benchEndurance } from "./bench_endurance.ts";
@@ -15,6 +16,7 @@ import { benchFrozen } from "./bench_frozen.ts";
 import { benchLoading } from "./bench_loading.ts";
 import { benchKernels } from "./bench_kernels.ts";
 import { benchMemory } from "./bench_memory.ts";
+import { benchRealSize } from "./bench_real_size.ts";
 import { benchRounds } from "./bench_rounds.ts";
 import { benchSpeed } from "./bench_speed.ts";
 import { benchTraining } from "./bench_training.ts";
@@ -36,9 +38,9 @@ const OPTIONS = {
     type: "string",
     choices: Object.keys(REAL_SHAPES),
     default: "tinyllama-1.1b",
-    describe: "of a target with random weights (loading)",
+    describe: "of a target with random weights (loading, real-size)",
   },
-  layers: { type: "integer", minimum: 1, describe: "of it (loading) [all]" },
+  layers: { type: "integer", minimum: 1, describe: "of it [all]" },
   measure: {
     type: "string",
     describe:
@@ -95,6 +97,16 @@ const BENCHES: Record<string, Bench> = {
     run: (_, given) => benchLoading(given),
     measure: (backend, [bits, ...folder]) =>
       measureLoading(backend, { bits: Number(bits) as LoadingBits, folder: folder.join(",") }),
+  },
+  "real-size": {
+    describe: "such a target in few bits the whole way: data, training, decoding; time and memory",
+    on: "cpu",
+    run: benchRealSize,
+  },
+  bits: {
+    describe: "what a target in 8 and in 4 bits costs in perplexity on suites, and saves in memory",
+    on: "cpu",
+    run: benchBits,
   },
   frozen: {
     describe: "what frozen matrices in f16 save of that memory",

@@ -29,7 +29,7 @@ export async function openRealTarget(out: string, { shape, layers }: Shape): Pro
 const gb = (bytes: number) => (bytes / 1e9).toFixed(2);
 
 /** Where targets of real size are kept between runs. */
-const REAL_SIZE = "runs/real-size";
+export const REAL_SIZE = "runs/real-size";
 
 /** Rows of a target in 32, 8 and 4 bits, each made in a process of its own. */
 export async function benchLoading(

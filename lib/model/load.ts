@@ -76,14 +76,11 @@ export async function hashWeights(path: string): Promise<string> {
 
 const EMBEDDING = "model.embed_tokens.weight", HEAD = "lm_head.weight";
 
-/** Bytes from which on a target is not to be in memory twice. */
-const LARGE_BYTES = 1e9;
+/** Parameters from which on a target is not to be in memory twice, in however few bits. */
+const LARGE = 250e6;
 
-function isLarge(config: TargetConfig, bits: Bits): boolean {
-  const bytes = ([name, shape]: [string, Shape]) =>
-    sizeOf(shape) * (shape.length === 2 && name !== EMBEDDING ? bits / 8 : 4);
-  return Object.entries(targetShapes(config)).reduce((n, w) => n + bytes(w), 0) >= LARGE_BYTES;
-}
+const isLarge = (config: TargetConfig): boolean =>
+  Object.values(targetShapes(config)).reduce((n, shape) => n + sizeOf(shape), 0) >= LARGE;
 
 /** Puts values on a backend for good. */
 type Place = (data: HostArray, shape: Shape) => Tensor;
@@ -112,7 +109,7 @@ function placeQuantized(
 export function placeTarget(
   config: TargetConfig,
   read: ReadWeight,
-  { backend, bits = 32, readHalf, layers, large = isLarge(config, bits) }: {
+  { backend, bits = 32, readHalf, layers, large = isLarge(config) }: {
     backend: Backend;
     bits?: Bits;
     /** Bits of a matrix or table as f16, where it is to be stored so. */
