@@ -8,6 +8,7 @@ import {
   adamw,
   argmaxRows,
   crossEntropy,
+  halfMatmul,
   quantizedMatmul,
   rmsNorm,
   rope,
@@ -22,6 +23,7 @@ import { gradients } from "../graph/gradients.ts";
 import { type DType, type HostArray, type Node, type Shape, sizeOf } from "../graph/node.ts";
 import * as ops from "../graph/ops.ts";
 import { type Program, program } from "../graph/program.ts";
+import { toHalf } from "../io/float16.ts";
 import { random } from "../random.ts";
 import { timeRepeated } from "./gpu_rates.ts";
 
@@ -63,6 +65,20 @@ function product(
     bytes: mb(a, b, [m, n]),
     inStep,
     peer: { op: "matmul", transA, transB },
+  };
+}
+
+/** Rows times a matrix [4096, 512] in f16. */
+function halfProduct(rows: number): KernelCase {
+  const [k, n] = [512, 4096];
+  return {
+    kernel: rows <= 8 ? "row_product" : "matmul",
+    shape: `${rows} x ${k} x ${n}, f16`,
+    inputs: { x: { shape: [rows, k] }, w: { shape: [n, k], dtype: "f16" } },
+    build: ({ x, w }) => y(halfMatmul(x, w)),
+    flops: 2 * rows * k * n,
+    bytes: 2 * n * k + mb([rows, k], [rows, n]),
+    inStep: 0,
   };
 }
 
@@ -184,6 +200,7 @@ export function kernelCases(): KernelCase[] {
     product([1, 512, 4096], { transB: true }),
     product([8, 512, 4096], { transB: true }),
     product([64, 512, 4096], { transB: true }),
+    ...[1, 8, 64].map(halfProduct),
     ...([8, 4] as const).flatMap((bits) => [1, 8, 64].map((rows) => packedProduct(rows, bits))),
     {
       ...{ kernel: "tree_attention", shape: "8 rows, 8 heads of 64, 256 of 512 cached" },
@@ -229,6 +246,7 @@ export function dataFor(
   const from = random(0, "kernels", name), length = sizeOf(shape);
   if (dtype === "f32") return Float32Array.from({ length }, () => 0.1 + from.uniform());
   const whole = { length };
+  if (dtype === "f16") return toHalf(Float32Array.from({ length }, () => 0.1 + from.uniform()));
   return dtype === "i32"
     ? Int32Array.from(whole, () => name === "length" ? below - 1 : from.integer(below))
     : Uint8Array.from(whole, () => from.integer(below));

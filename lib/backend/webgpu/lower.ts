@@ -106,14 +106,15 @@ export class Lowering {
   /** Writes a dispatch: the functions it asks for are made by `declare`, over its bindings. */
   launch(kernel: Kernel, declare: (bindings: Bindings) => readonly string[]): void {
     const bindings = new Bindings(), functions = declare(bindings), { list } = bindings;
-    const parted = [...this.inputs].find(([, slots]) =>
-      slots.length > 1 && list.some(({ slot }) => slots.includes(slot))
-    );
-    if (parted !== undefined && list.length > this.limits.bindings) {
+    const most = this.limits.bindings,
+      parted = list.length > most && [...this.inputs].find(
+        ([, slots]) => slots.length > 1 && list.some(({ slot }) => slots.includes(slot)),
+      );
+    if (parted) {
       throw new Error(
         `Cannot launch ${kernel.name}: input ${parted[0]} lies in ${
           parted[1].length
-        } buffers, wanted ${list.length} in all, the adapter binds ${this.limits.bindings}`,
+        } buffers, wanted ${list.length} in all, the adapter binds ${most}`,
       );
     }
     this.dispatches.push({
@@ -133,13 +134,11 @@ export class Lowering {
       return loadAll(slot);
     }
     if (changes || rows.length === 0) {
-      const found = `${showShape(shape)}: it has ${
-        bytesOf(slot)
-      } bytes, the adapter binds ${bytes}`;
+      const what = `${showShape(shape)}: it has ${bytesOf(slot)} bytes, the adapter binds ${bytes}`;
       throw new Error(
         changes
-          ? `Cannot update ${name} ${found}, and only what stays as it is may lie in parts`
-          : `Cannot bind ${name} ${found}, less than its fewest rows`,
+          ? `Cannot update ${name} ${what}, and only what stays as it is may lie in parts`
+          : `Cannot part ${name} ${what}, less than few of its rows take`,
       );
     }
     const slots = rows.map((n): Slot => ({ ...slot, shape: shape.with(0, n) }));
