@@ -1,5 +1,5 @@
 /** Tests lib/data/generate.ts on a tiny random target: what is stored, resume, independence of the batch. */
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import { openExamples, type TrainingExample } from "../../lib/data/features.ts";
 import { generateData } from "../../lib/data/generate.ts";
@@ -57,4 +57,29 @@ Deno.test("answers, masks and features are stored; batch size and interruption c
     deepEqual(one.get(id)!.ids, ids);
     deepEqual(resumed.get(id)!.ids, ids);
   }
+});
+
+Deno.test("a target in 8 bits answers with features of its own, and its data are not added to others", async () => {
+  using backend = await openOnnxBackend({ threads: 1 });
+  const sizes = { vocabulary: 4096, positions: 256, headSize: 16, width: 64, inner: 48 };
+  const folder = await Deno.makeTempDir(), two = prompts.slice(0, 2);
+  const options = { backend, tokenizer, folder, maxTokens: 6, batch: 2, greedyShare: 1 };
+  const rounded = tinyTarget(backend, { ...sizes, bits: 8 });
+  for await (const _ of generateData(rounded, two, options));
+  using decoder = new TargetDecoder(rounded, { backend });
+  using exact = new TargetDecoder(tinyTarget(backend, sizes), { backend });
+  let own = 0, others = 0;
+  for (const { ids, features } of (await all(folder)).values()) {
+    for (const target of [decoder, exact]) {
+      using cache = target.newCache();
+      const again = (await target.prefill(ids, cache)).features;
+      const last = again.length - sizes.width;
+      const error = again.subarray(0, last).reduce((n, x, i) => n + (x - features[i]) ** 2, 0);
+      if (target === decoder) own += error;
+      else others += error;
+    }
+  }
+  ok(own < others / 2, `error ${own} from its own features, ${others} from those of 32 bits`);
+  const mixed = generateData(tinyTarget(backend, sizes), prompts, options);
+  await rejects(mixed.next(), /target bits/);
 });
