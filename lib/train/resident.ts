@@ -181,9 +181,11 @@ export class Resident implements Disposable {
     // Sums of an accumulation are zero between updates.
     const kept = Object.entries(this.#tensors).filter(([name]) => !name.startsWith(`${SUM}.`));
     for (const [name, values] of Object.entries(await readAll(Object.fromEntries(kept)))) {
-      // Parameters may be a draft that somebody holds; the optimiser's state is nobody else's.
+      // Parameters and their means may be a draft that somebody holds; moments are nobody else's.
       if (name in state.parameters) state.parameters[name] = (values as Float32Array).slice();
-      else state.optimizer[name].set(values);
+      else if (name.startsWith(`${AVERAGE}.`)) {
+        state.optimizer[name] = (values as Float32Array).slice();
+      } else state.optimizer[name].set(values);
     }
     return state;
   }
