@@ -190,7 +190,7 @@ export const ENTRIES: readonly Entry[] = [
     name: "real-size",
     says:
       "That target in 8 bits the whole way: time and peak memory of each stage beside the plan's, one run.",
-    table: ["stage", "s", "peak", "planned", "of which", "s measured", "s planned"],
+    table: ["stage", "s", "peak GB", "planned GB", "of which", "s measured", "s planned"],
     commands: [["bench", "real-size"]],
   },
   {
