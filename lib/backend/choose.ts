@@ -21,9 +21,9 @@ export interface ChosenBackend {
 
 /** What WebGPU offers here, in a line; opens nothing. */
 export async function lookForGpu(
-  { gpu = navigator.gpu }: { gpu?: GPU } = {},
+  { gpu }: { gpu?: GPU } = {},
 ): Promise<{ adapter: GPUAdapter | undefined; software: boolean }> {
-  const adapter = gpu && (await requestAdapter({ gpu }) ?? undefined);
+  const adapter = await requestAdapter({ gpu }) ?? undefined;
   return { adapter, software: adapter?.info.isFallbackAdapter === true };
 }
 

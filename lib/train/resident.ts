@@ -181,10 +181,11 @@ export class Resident implements Disposable {
     // Sums of an accumulation are zero between updates.
     const kept = Object.entries(this.#tensors).filter(([name]) => !name.startsWith(`${SUM}.`));
     for (const [name, values] of Object.entries(await readAll(Object.fromEntries(kept)))) {
-      const into = name in state.parameters ? state.parameters : state.optimizer;
       // Parameters and their means may be a draft that somebody holds; moments are nobody else's.
-      if (into === state.optimizer && !name.startsWith(AVERAGE)) into[name].set(values);
-      else into[name] = (values as Float32Array).slice();
+      if (name in state.parameters) state.parameters[name] = (values as Float32Array).slice();
+      else if (name.startsWith(`${AVERAGE}.`)) {
+        state.optimizer[name] = (values as Float32Array).slice();
+      } else state.optimizer[name].set(values);
     }
     return state;
   }

@@ -3,6 +3,7 @@
  * device is lost. It knows no program. Used by `backend.ts` and by the doctor.
  */
 import { tmpdir } from "node:os";
+import { implementation } from "./implementation.ts";
 
 /** An opened device. */
 export interface OpenedDevice {
@@ -23,11 +24,16 @@ export const LIMITS = [
   "maxComputeInvocationsPerWorkgroup",
 ] as const;
 
-/** The first adapter. Drivers on Linux without a desktop complain about a folder that they then do not need. */
+/**
+ * The first adapter of a WebGPU, if it has one; see `implementation.ts`. Drivers on Linux without a desktop complain
+ * about a folder that they then do not need.
+ */
 export async function requestAdapter(
-  { gpu = navigator.gpu }: { gpu?: GPU } = {},
+  { gpu: given }: { gpu?: GPU } = {},
 ): Promise<GPUAdapter | null> {
-  if (gpu === navigator.gpu && Deno.build.os === "linux") {
+  const gpu = given ?? await implementation();
+  if (gpu === undefined) return null;
+  if (given === undefined && Deno.build.os === "linux") {
     const { state } = Deno.permissions.querySync({ name: "env" });
     if (state === "granted" && !Deno.env.has("XDG_RUNTIME_DIR")) {
       Deno.env.set("XDG_RUNTIME_DIR", tmpdir());
@@ -44,10 +50,8 @@ export function describeAdapter({ info }: GPUAdapter): string {
 }
 
 /** Opens the device of the first adapter. @throws when there is no WebGPU, no adapter or no device. */
-export async function openDevice(
-  { gpu = navigator.gpu }: { gpu?: GPU } = {},
-): Promise<OpenedDevice> {
-  if (gpu === undefined) {
+export async function openDevice({ gpu }: { gpu?: GPU } = {}): Promise<OpenedDevice> {
+  if ((gpu ?? await implementation()) === undefined) {
     throw new Error(
       "Cannot open WebGPU: this runtime has no navigator.gpu; wanted Deno 2.9 or newer",
     );
@@ -84,7 +88,7 @@ const FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
 
 /** Which features a device is given. */
 export async function probeFeatures(
-  { gpu = navigator.gpu }: { gpu?: GPU } = {},
+  { gpu }: { gpu?: GPU } = {},
 ): Promise<string[]> {
   const granted: string[] = [];
   for (const feature of FEATURES) {
