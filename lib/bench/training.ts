@@ -15,9 +15,9 @@ import {
   sum,
   transpose,
 } from "../graph/ops.ts";
-import { adamw, crossEntropy, HIDDEN, rmsNorm, rope, silu, softmax } from "../graph/composites.ts";
+import { adamw, crossEntropy, rmsNorm, rope, silu, softmax } from "../graph/composites.ts";
 import { gradients } from "../graph/gradients.ts";
-import { type Node, type Shape, sizeOf } from "../graph/node.ts";
+import { HIDDEN, type Node, type Shape, sizeOf } from "../graph/node.ts";
 import { type Program, program } from "../graph/program.ts";
 import type { DraftConfig } from "../model/config.ts";
 import { toHalf } from "../io/float16.ts";

@@ -73,8 +73,6 @@ export function stateShapes(options: RoundOptions): RoundState {
   };
 }
 
-const indices = (x: Node, shape: Shape): Node => reshape(x, shape);
-
 /** The draft's Program as a function of nodes; its caches go from call to call. */
 class Drafting {
   caches: Record<string, Node> = {};
@@ -101,9 +99,9 @@ class Drafting {
   read({ ids, features, count, length }: Record<string, Node>): Drafted {
     const { capacity } = this.options, [rows] = ids.shape, at = sub(length, count);
     return this.forward({
-      ids: indices(ids, [1, rows]),
+      ids: reshape(ids, [1, rows]),
       features,
-      positions: indices(add(at, countTo(rows)), [1, rows]),
+      positions: reshape(add(at, countTo(rows)), [1, rows]),
       length: at,
       bias: fill(0, [1, 1, rows, capacity]),
       last: sub(count, 1),
@@ -113,9 +111,9 @@ class Drafting {
   expand({ tokens, features, level, sees }: Expansion, length: Node): Drafted {
     const { capacity } = this.options, [rows, seen] = sees.shape;
     return this.forward({
-      ids: indices(tokens, [1, rows]),
+      ids: reshape(tokens, [1, rows]),
       features,
-      positions: indices(add(length, fill(level - 1, [rows], "i32")), [1, rows]),
+      positions: reshape(add(length, fill(level - 1, [rows], "i32")), [1, rows]),
       length: add(length, seen - rows),
       bias: treeBias(sees, { prefix: length, capacity }),
     }, { reads: "draft" });
@@ -146,8 +144,8 @@ export function roundProgram(options: RoundOptions): Program {
   }
   const { tokens, parents, ancestors, depths } = tree, [n] = tokens.shape;
   const verified = inline(targetProgram(target, { rows: n, capacity, taps, stored }), {
-    ids: indices(tokens, [1, n]),
-    positions: indices(add(length, depths), [1, n]),
+    ids: reshape(tokens, [1, n]),
+    positions: reshape(add(length, depths), [1, n]),
     length,
     bias: treeBias(ancestors, { prefix: length, capacity }),
   });

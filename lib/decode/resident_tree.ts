@@ -2,7 +2,7 @@
  * The dynamic tree (`growth.ts`) as nodes of a Program: the same candidates, scores and kept nodes that the host's
  * books (`tree.ts`) give, computed where the draft runs. Next on the walk of a round: `resident_verify.ts`.
  */
-import type { Node } from "../graph/node.ts";
+import { HIDDEN, type Node } from "../graph/node.ts";
 import {
   add,
   cast,
@@ -22,7 +22,6 @@ import {
   topK,
   where,
 } from "../graph/ops.ts";
-import { HIDDEN } from "../graph/composites.ts";
 import type { TreeShape } from "./tree.ts";
 
 /** What a draft says of rows: children best first, and what it feeds back. */

@@ -39,6 +39,7 @@ import {
   broadcastShapes,
   type CompositeAttrs,
   type CompositeName,
+  HIDDEN,
   makeNode,
   type Node,
   sameShape,
@@ -158,9 +159,6 @@ export function halfMatmul(x: Node, w: Node, { transB = true }: { transB?: boole
   const shape = [x.shape[0], w.shape[transB ? 0 : 1]];
   return makeNode("halfMatmul", [x, w], { transB }, { shape, dtype: "f32" });
 }
-
-/** Added to a score that must not count: beyond any score, and still finite, so that no NaN can come of it. */
-export const HIDDEN = -3e38;
 
 /** Operands of {@link treeAttention}. */
 export interface TreeAttentionInputs {

@@ -149,6 +149,9 @@ export function makeNode<O extends OpName>(
   return { id: nextId++, op, inputs, attrs, ...result };
 }
 
+/** Added to a score that must not count: beyond any score, and still finite, so that no NaN can come of it. */
+export const HIDDEN = -3e38;
+
 /** Is this node of the given op? Narrows the attributes. */
 export function isOp<O extends OpName>(node: Node, op: O): node is Node<O> {
   return node.op === op;

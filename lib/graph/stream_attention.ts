@@ -22,10 +22,7 @@ import {
   transpose,
   where,
 } from "./ops.ts";
-import { type CompositeAttrs, makeNode, type Node, sameShape, showShape } from "./node.ts";
-
-/** Added to scores that do not count. */
-const HIDDEN = -3e38;
+import { type CompositeAttrs, HIDDEN, makeNode, type Node, sameShape, showShape } from "./node.ts";
 
 /** Operands of {@link streamAttention}; stream 0 first. */
 export interface StreamAttentionInputs {

@@ -3,8 +3,8 @@
  * extends. The host writes the inputs between runs; the caches stay where the backend has them.
  * Used by `lib/decode/target.ts`, `lib/decode/draft.ts` and data generation.
  */
+import { HIDDEN } from "../graph/node.ts";
 import { type Backend, type Params, type Tensor, zeros } from "../backend/backend.ts";
-import { HIDDEN } from "../graph/composites.ts";
 import { cacheShapes, sequenceNames } from "./llama.ts";
 
 /** Caches of one sequence: tensors by name, and how many rows are in use. */

@@ -2,8 +2,7 @@
  * A sliding window as graph: which cache rows lie too far back, told by positions, so that it is the same for a chunk of a
  * prompt, one row and a tree. Caches stay as long as without one. Which layers slide: `families.ts`; used by `llama.ts`.
  */
-import { HIDDEN } from "../graph/composites.ts";
-import type { Node } from "../graph/node.ts";
+import { HIDDEN, type Node } from "../graph/node.ts";
 import {
   broadcast,
   compare,

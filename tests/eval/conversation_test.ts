@@ -3,7 +3,6 @@
  * plain and drafted, what a seed repeats, and turns that do not fit.
  */
 import assert from "node:assert/strict";
-import type { Backend } from "../../lib/backend/backend.ts";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import type { Suite } from "../../lib/data/suites.ts";
 import { generate } from "../../lib/decode/generate.ts";
@@ -15,6 +14,7 @@ import { evaluate, type EvaluateOptions, record } from "../../lib/eval/run.ts";
 import { summarize } from "../../lib/eval/summary.ts";
 import type { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { TINY, tinyDraft, tinyDraftConfig, tinyTarget } from "../model/tiny.ts";
+import { countingBackend } from "./counting.ts";
 
 /** A letter a token, and a template that shows who said what. */
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
@@ -47,14 +47,7 @@ async function withTiny(
   }) => Promise<void>,
 ): Promise<void> {
   using backend = await openOnnxBackend();
-  let compiled = 0;
-  const counting: Backend = {
-    ...backend,
-    compile: (program, options) => {
-      compiled++;
-      return backend.compile(program, options);
-    },
-  };
+  const { counting, compiled } = countingBackend(backend);
   const loaded = tinyTarget(backend);
   using target = new TargetDecoder(loaded, { backend: counting });
   const growth = dynamicGrowth({ depth: 2, width: 2, budget: 4 });
@@ -62,7 +55,7 @@ async function withTiny(
   using drafter = new TreeDrafter(tinyDraft(tinyDraftConfig()), settings);
   const run = (suite: Suite, changes: Partial<EvaluateOptions> = {}) =>
     evaluate(target, suite, { tokenizer: TOKENIZER, drafter, maxTokens: TOKENS, ...changes });
-  await use({ run, target, compiled: () => compiled });
+  await use({ run, target, compiled });
 }
 
 /** Tokens of the turns of a conversation held by hand: the template written out, each turn decoded alone. */

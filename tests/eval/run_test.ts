@@ -1,6 +1,5 @@
 /** An evaluation on a tiny random model: what is recorded, in which order, and that a seed repeats it. */
 import assert from "node:assert/strict";
-import type { Backend } from "../../lib/backend/backend.ts";
 import { openOnnxBackend } from "../../lib/backend/onnx/backend.ts";
 import type { Suite } from "../../lib/data/suites.ts";
 import { dynamicGrowth } from "../../lib/decode/growth.ts";
@@ -11,6 +10,7 @@ import { evaluate, type EvaluateOptions, record } from "../../lib/eval/run.ts";
 import type { GenerationEvent } from "../../lib/report/events.ts";
 import type { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { TINY, tinyDraft, tinyDraftConfig, tinyTarget } from "../model/tiny.ts";
+import { countingBackend } from "./counting.ts";
 
 /** A character a token. */
 const TOKENIZER: Tokenizer = {
@@ -121,14 +121,7 @@ Deno.test("an aborted run yields whole prompts only", async () => {
 
 Deno.test("nothing is compiled once the first result is being made", async () => {
   using backend = await openOnnxBackend();
-  let compiled = 0;
-  const counting: Backend = {
-    ...backend,
-    compile: (program, options) => {
-      compiled++;
-      return backend.compile(program, options);
-    },
-  };
+  const { counting, compiled } = countingBackend(backend);
   const loaded = tinyTarget(backend);
   using target = new TargetDecoder(loaded, { backend: counting });
   const growth = dynamicGrowth({ depth: 2, width: 2, budget: 6 });
@@ -142,10 +135,10 @@ Deno.test("nothing is compiled once the first result is being made", async () =>
     maxTokens: 6,
   });
   await run.next();
-  const before = compiled;
+  const before = compiled();
   assert.ok(before > 0);
   for await (const _ of run);
-  assert.equal(compiled, before);
+  assert.equal(compiled(), before);
 });
 
 Deno.test("a question beyond the positions is refused by name before anything is decoded", async () => {

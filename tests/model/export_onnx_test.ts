@@ -9,7 +9,7 @@ import type { SharedMatrices } from "../../lib/model/export.ts";
 import { draftModels, onnxSizes } from "../../lib/model/export_onnx.ts";
 import { exportReadme } from "../../lib/model/export_readme.ts";
 import { type Draft, placeDraft } from "../../lib/model/load.ts";
-import { HIDDEN } from "../../lib/graph/composites.ts";
+import { HIDDEN } from "../../lib/graph/node.ts";
 import { random } from "../../lib/random.ts";
 import { type Feeds, mentions, openExported } from "../backend/onnx/exported_models.ts";
 import { assertClose } from "../tolerance.ts";

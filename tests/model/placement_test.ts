@@ -1,7 +1,7 @@
 /** Where rows stand: what is kept of a cache, what chains and trees write into a Program's inputs. */
 import assert from "node:assert/strict";
 import { referenceBackend } from "../../lib/backend/reference.ts";
-import { HIDDEN } from "../../lib/graph/composites.ts";
+import { HIDDEN } from "../../lib/graph/node.ts";
 import { newBatchCache, newCache, Rows } from "../../lib/model/placement.ts";
 
 const backend = referenceBackend(), SIZES = { kvHeads: 2, headSize: 3 };
